@@ -1,0 +1,68 @@
+# The two commands of the README, `make demo` and `make check`, and the steps they are made of.
+# Meson does the building; this file only knows the order.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+HULL_CACHE ?= /var/cache/hull
+export HULL_CACHE
+
+.PHONY: all deps deps-test build kernel images demo check lint unit e2e install install-nss \
+	uninstall clean format
+
+all: build
+
+# Debian packages, by apt, only those that are missing.
+deps:
+	@tools/install-deps build
+
+deps-test:
+	@tools/install-deps build test
+
+$(BUILD)/build.ninja:
+	meson setup $(BUILD) --prefix=$(PREFIX) --fatal-meson-warnings
+
+build: $(BUILD)/build.ninja
+	ninja -C $(BUILD)
+
+# The utility VM's kernel; quick when it is in the cache.
+kernel:
+	kernel/build um
+
+images:
+	tools/make-images $(BUILD)/images
+
+demo: deps
+	@$(MAKE) --no-print-directory build kernel images
+	@tools/demo $(BUILD)
+
+# Every check and test; the last line is `N passed, N failed, N skipped`.
+check: deps-test
+	@tests/run $(BUILD)
+
+lint:
+	@tests/run $(BUILD) lint
+
+unit: build
+	@tests/run $(BUILD) unit
+
+e2e: build kernel images
+	@tests/run $(BUILD) e2e
+
+format:
+	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
+
+install: build kernel
+	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --tags runtime,systemd,data
+	install -D -m 0755 "$$(kernel/build um --print-path)" $(DESTDIR)$(PREFIX)/lib/hull/linux-um
+
+# Names for the user ids of utility VMs on this host: edits /etc/nsswitch.conf.
+install-nss: build
+	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --tags nss
+	tools/nsswitch add
+
+uninstall:
+	ninja -C $(BUILD) uninstall
+	rm -f $(DESTDIR)$(PREFIX)/lib/hull/linux-um
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-clang $(BUILD)-asan

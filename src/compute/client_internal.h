@@ -1,0 +1,42 @@
+/* The inside of a client, shared by client.c and client_pump.c. */
+#ifndef HULL_COMPUTE_CLIENT_INTERNAL_H
+#define HULL_COMPUTE_CLIENT_INTERNAL_H
+
+#include "base/error.h"
+#include "compute/client.h"
+#include "compute/detach.h"
+#include "wire/connection.h"
+#include "wire/queue.h"
+
+enum { CLIENT_OUTPUTS = 2 }; /* stdout, stderr */
+
+struct client_output {
+    struct compute_client *client;
+    struct wire_channel *channel;
+    size_t owed; /* bytes received for which no credit was given back */
+};
+
+struct compute_client {
+    struct wire_connection *connection;
+    json_t *events; /* array: what came and was not taken */
+
+    /* the one call that is under way */
+    bool answered;
+    json_t *answer;
+    struct error failure;
+
+    /* streams */
+    bool terminal;
+    bool has_outputs;
+    struct detach_keys keys;
+    struct wire_channel *input;
+    struct client_output outputs[CLIENT_OUTPUTS];
+    struct wire_queue output; /* on its way to the hijacked connection; at most two windows */
+    bool multiplexed;
+};
+
+/* Handlers of the streams, in client_pump.c. */
+extern const struct wire_channel_handler client_input_handler;
+extern const struct wire_channel_handler client_output_handler;
+
+#endif

@@ -1,0 +1,72 @@
+/* What a worker is told to run: `worker.json` in the container's directory, written by the engine and
+ * read by hull-worker. Both are hull; the file is still checked in full, since it may be an older
+ * version's. */
+#ifndef HULL_COMPUTE_JOB_H
+#define HULL_COMPUTE_JOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "sandbox/interface.h"
+#include "vm/vm.h"
+
+struct error;
+
+enum compute_isolation { COMPUTE_PROCESS, COMPUTE_HYPERV, COMPUTE_ISOLATION_MAX };
+const char *compute_isolation_to_string(enum compute_isolation isolation); /* "process", "hyperv" */
+int compute_isolation_from_string(const char *text); /* without case; "vm" too; -EINVAL */
+
+enum compute_log_driver { COMPUTE_LOG_NONE, COMPUTE_LOG_JSON_FILE };
+
+struct compute_log {
+    enum compute_log_driver driver;
+    char *path;         /* <container>/<id>-json.log */
+    uint64_t max_size;  /* bytes per file, 0: unlimited */
+    int max_file;       /* files kept, at least 1 */
+};
+
+struct compute_job {
+    char *id;
+    char *name;
+    char *owner;                   /* "hulld", for `hull compute ls` */
+    enum compute_isolation isolation;
+    char *directory;               /* the container's directory: config.json, exit.json */
+    char *runtime_dir;             /* <state>/containers/<id>: worker.sock, worker.pid */
+    bool terminal;
+    bool open_stdin;               /* -i: stdin is a stream; else /dev/null */
+    bool stdin_once;               /* stdin ends when the first attached client goes */
+    struct compute_log log;
+    struct sandbox_interface *interfaces;
+    size_t n_interfaces;
+
+    /* process: the overlay on this kernel. hyperv: the same layers as disks, then the scratch disk. */
+    char **lower;                  /* directories, or EROFS images; topmost first */
+    char *upper;                   /* process */
+    char *work;                    /* process */
+    char *target;                  /* process */
+    char *scratch;                 /* hyperv: ext4 image, made by the engine */
+
+    /* hyperv */
+    enum vm_engine engine;
+    char *uml_kernel;
+    char *x86_kernel;
+    char *initramfs;
+    char *x86_initramfs;
+    char *qemu;
+    uint64_t memory;
+    double cpus;
+    char *nic_link;
+    char *nic_mac;
+    char *users_dir;
+    uid_t uid;
+    char *vmm_cgroup;
+};
+
+int compute_job_read(const char *path, struct compute_job **ret, struct error *err);
+int compute_job_write(const struct compute_job *job, const char *path, struct error *err);
+struct compute_job *compute_job_new(void);
+struct compute_job *compute_job_free(struct compute_job *job);
+
+#endif

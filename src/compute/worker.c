@@ -1,0 +1,349 @@
+#include "compute/worker.h"
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "base/strings.h"
+#include "base/timestamp.h"
+#include "compute/worker_internal.h"
+#include "sandbox/agent.h"
+#include "vm/vm.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* docker's exit codes for a program that could not be started. */
+enum { CODE_NOT_FOUND = 127, CODE_NOT_EXECUTABLE = 126, CODE_NOT_STARTED = 128, CODE_LOST = 137 };
+
+static const char *const status_names[] = {
+    [WORKER_IDLE] = "idle",     [WORKER_STARTING] = "starting", [WORKER_RUNNING] = "running",
+    [WORKER_ENDING] = "ending", [WORKER_EXITED] = "exited",
+};
+_Static_assert(sizeof(status_names) / sizeof(status_names[0]) == WORKER_STATUS_MAX,
+               "a status lacks a name");
+
+const char *worker_status_name(const struct worker *worker)
+{
+    return status_names[worker->status];
+}
+
+void worker_note(struct worker *worker, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    worker->log_function(text, worker->log_data);
+}
+
+/* --- deadlines --- */
+
+static void deadline_passed(struct loop_source *source, uint32_t events)
+{
+    struct worker *worker = source->data;
+    enum worker_deadline deadline = worker->deadline;
+    struct error error = ERROR_INIT;
+
+    (void)events;
+    worker->deadline = WORKER_NO_DEADLINE;
+    switch (deadline) {
+    case WORKER_NO_DEADLINE:
+        break;
+    case WORKER_DEADLINE_IDLE:
+        worker->done = true;
+        break;
+    case WORKER_DEADLINE_BOOT:
+        (void)error_set_class(&error, ERROR_UNAVAILABLE,
+                              "the utility VM did not answer in time");
+        worker_quote_console(worker, &error);
+        worker_start_failed(worker, &error);
+        break;
+    case WORKER_DEADLINE_STOP:
+        worker_kill(worker, "stopped with its worker");
+        break;
+    case WORKER_DEADLINE_POWER_OFF:
+        worker_note(worker, "the utility VM did not power off in time and is killed");
+        if (worker->vm)
+            vm_kill(worker->vm, "did not power off in time");
+        worker_lose(worker, &worker->lost); /* it had only closed its link */
+        worker->finishing = true;
+        break;
+    case WORKER_DEADLINE_DRAIN:
+        worker->done = true;
+        break;
+    }
+}
+
+void worker_set_deadline(struct worker *worker, enum worker_deadline deadline, unsigned ms)
+{
+    worker->deadline = deadline;
+    if (!worker->timer.loop &&
+        loop_add_timer(worker->loop, &worker->timer, deadline_passed, worker) < 0)
+        return;
+    (void)loop_timer_set(&worker->timer, deadline == WORKER_NO_DEADLINE ? 0 : ms);
+}
+
+/* --- state changes --- */
+
+static void answer_starter(struct worker *worker, const struct error *error)
+{
+    struct worker_client *client = worker_client_find(worker, worker->starter);
+
+    worker->starter = 0;
+    if (!client)
+        return;
+    if (error) {
+        wire_connection_refuse(client->connection, worker->start_id, error);
+        return;
+    }
+    json_t *answer = json_pack("{s:i}", "pid", (int)worker->pid);
+    if (answer && worker->warnings)
+        (void)json_object_set(answer, "warnings", worker->warnings);
+    wire_connection_answer(client->connection, worker->start_id, answer);
+}
+
+void worker_started(struct worker *worker, pid_t pid)
+{
+    worker->status = WORKER_RUNNING;
+    worker->pid = pid;
+    worker->record.started = timestamp_now();
+    answer_starter(worker, NULL);
+    worker_broadcast(worker, "started",
+                     json_pack("{s:i,s:I}", "pid", (int)pid, "time",
+                               (json_int_t)worker->record.started));
+}
+
+static void set_record(struct worker *worker, int code, const char *reason)
+{
+    worker->record.code = code;
+    worker->record.finished = timestamp_now();
+    (void)string_copy(worker->record.reason, sizeof(worker->record.reason), reason);
+}
+
+void worker_start_failed(struct worker *worker, const struct error *error)
+{
+    int code = CODE_NOT_STARTED;
+
+    if (worker->status >= WORKER_ENDING)
+        return;
+    if (error->class == ERROR_INVALID && error->code == -ENOENT)
+        code = CODE_NOT_FOUND;
+    else if (error->class == ERROR_INVALID && error->code == -EACCES)
+        code = CODE_NOT_EXECUTABLE;
+    set_record(worker, code, error->message);
+    answer_starter(worker, error);
+    worker_begin_end(worker);
+}
+
+void worker_lose(struct worker *worker, const struct error *reason)
+{
+    if (worker->status == WORKER_STARTING) {
+        worker_start_failed(worker, reason);
+        worker->finishing = true;
+    }
+    if (worker->status == WORKER_RUNNING) {
+        set_record(worker, CODE_LOST, reason->message);
+        worker->status = WORKER_ENDING;
+    }
+    worker->finishing = worker->status == WORKER_ENDING;
+}
+
+static void power_off_answered(struct wire_connection *connection, json_t *ok,
+                               const struct error *error, void *data)
+{
+    /* What counts is the VM's end, for which there is a deadline. */
+    (void)connection;
+    (void)ok;
+    (void)error;
+    (void)data;
+}
+
+/* The record is set; a VM is powered off first, so that its disks are whole when others hear. */
+void worker_begin_end(struct worker *worker)
+{
+    worker->status = WORKER_ENDING;
+    worker_set_deadline(worker, WORKER_NO_DEADLINE, 0);
+    if (!worker->vm || worker->vm_ended || !worker->link ||
+        !wire_connection_is_ready(worker->link) ||
+        wire_connection_request(worker->link, "shutdown", NULL, power_off_answered, worker, NULL) <
+            0) {
+        worker->finishing = true;
+        return;
+    }
+    worker_set_deadline(worker, WORKER_DEADLINE_POWER_OFF, WORKER_POWER_OFF_MS);
+}
+
+static void ignore_answer(struct wire_connection *connection, json_t *ok,
+                          const struct error *error, void *data)
+{
+    (void)connection;
+    (void)ok;
+    (void)error;
+    (void)data;
+}
+
+static int send_signal(struct worker *worker, int signal, bool all)
+{
+    json_t *arguments = json_pack("{s:i,s:b}", "signal", signal, "all", all);
+
+    return worker->link ? wire_connection_request(worker->link, "signal", arguments, ignore_answer,
+                                                  worker, NULL)
+                        : -ENOTCONN;
+}
+
+void worker_kill(struct worker *worker, const char *reason)
+{
+    struct error error = ERROR_INIT;
+
+    if (worker->status == WORKER_IDLE) {
+        worker->done = true;
+        return;
+    }
+    if (worker->status >= WORKER_ENDING)
+        return;
+    if (worker->status == WORKER_RUNNING && !worker->vm && send_signal(worker, SIGKILL, true) >= 0)
+        return;
+    (void)error_set(&error, -ECANCELED, "%s", reason);
+    if (worker->vm)
+        vm_kill(worker->vm, reason);
+    worker_lose(worker, &error);
+}
+
+void worker_stop(struct worker *worker)
+{
+    if (worker->status != WORKER_RUNNING || send_signal(worker, SIGTERM, false) < 0)
+        worker_kill(worker, "stopped with its worker");
+    else
+        worker_set_deadline(worker, WORKER_DEADLINE_STOP, WORKER_STOP_MS);
+}
+
+/* Takes the placement down, writes the record, and tells everybody, in this order. */
+static void finish(struct worker *worker)
+{
+    struct error error = ERROR_INIT;
+
+    worker_displace(worker);
+    worker_execs_free(worker);
+    worker->finishing = false;
+    worker->status = WORKER_EXITED;
+    log_file_close(&worker->log);
+    worker->record.finished = timestamp_now();
+    if (exit_record_write(worker->job->directory, &worker->record, &error) < 0)
+        worker_note(worker, "%s", error.message);
+    worker_stop_listening(worker);
+    worker_streams_finish(worker);
+    LIST_FOR_EACH(client, &worker->clients, struct worker_client, node)
+    {
+        if (client->wait_id)
+            wire_connection_answer(client->connection, client->wait_id, worker_exit_event(worker));
+        client->wait_id = 0;
+    }
+    worker_broadcast(worker, "exit", worker_exit_event(worker));
+    worker_set_deadline(worker, WORKER_DEADLINE_DRAIN, WORKER_DRAIN_MS);
+}
+
+int worker_run(struct worker *worker)
+{
+    int code;
+    int r;
+
+    while (!worker->done) {
+        r = loop_run_once(worker->loop, -1);
+        if (r < 0)
+            return r;
+        if (log_file_take_warning(&worker->log, &code))
+            worker_note(worker, "output is missing from the container's log: %s",
+                        strerrordesc_np(-code));
+        if (worker->finishing)
+            finish(worker);
+        if (worker->status == WORKER_EXITED && worker_streams_drained(worker) &&
+            worker_clients_drained(worker))
+            worker->done = true;
+    }
+    return 0;
+}
+
+/* --- birth and death --- */
+
+static int write_pid(const struct worker *worker, struct error *err)
+{
+    CLEANUP_FREE char *path = path_join(worker->job->runtime_dir, "worker.pid");
+    char text[32];
+    int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+
+    if (!path)
+        return error_oom(err);
+    return file_write_atomic(AT_FDCWD, path, text, (size_t)n, 0644, err);
+}
+
+static int open_worker(struct worker *worker, const char *directory, struct error *err)
+{
+    CLEANUP_FREE char *path = path_join(directory, "worker.json");
+    int r;
+
+    if (!path)
+        return error_oom(err);
+    if ((r = compute_job_read(path, &worker->job, err)) < 0 ||
+        (r = path_make_dirs(worker->job->runtime_dir, 0700, err)) < 0 ||
+        (r = log_file_open(&worker->log, &worker->job->log, err)) < 0 ||
+        (r = write_pid(worker, err)) < 0 || (r = worker_listen(worker, err)) < 0)
+        return r;
+    worker_set_deadline(worker, WORKER_DEADLINE_IDLE, WORKER_IDLE_MS);
+    return 0;
+}
+
+int worker_new(struct loop *loop, const char *directory, worker_log_function *log, void *log_data,
+               struct worker **ret, struct error *err)
+{
+    struct worker *worker = calloc(1, sizeof(*worker));
+
+    if (!worker)
+        return error_oom(err);
+    worker->loop = loop;
+    worker->log_function = log;
+    worker->log_data = log_data;
+    worker->listener = worker->timer = worker->stall_timer = (struct loop_source)LOOP_SOURCE_INIT;
+    worker->log.fd = -EBADF;
+    list_init(&worker->clients);
+    list_init(&worker->attachments);
+    list_init(&worker->execs);
+    for (int i = 0; i < LOG_STREAM_MAX; i++)
+        worker->output[i].worker = worker;
+    int r = open_worker(worker, directory, err);
+    if (r < 0) {
+        worker_free(worker);
+        return r;
+    }
+    *ret = worker;
+    return 0;
+}
+
+struct worker *worker_free(struct worker *worker)
+{
+    if (!worker)
+        return NULL;
+    worker_displace(worker);
+    worker_execs_free(worker);
+    worker_clients_free(worker);
+    worker_streams_free(worker);
+    if (worker->listening) {
+        CLEANUP_FREE char *path = path_join(worker->job->runtime_dir, "worker.pid");
+
+        worker_stop_listening(worker);
+        if (path)
+            (void)unlink(path);
+    }
+    loop_remove(&worker->timer);
+    loop_remove(&worker->stall_timer);
+    log_file_close(&worker->log);
+    json_decref(worker->warnings);
+    compute_job_free(worker->job);
+    free(worker);
+    return NULL;
+}

@@ -1,0 +1,153 @@
+/* The inside of the worker, shared by worker*.c. */
+#ifndef HULL_COMPUTE_WORKER_INTERNAL_H
+#define HULL_COMPUTE_WORKER_INTERNAL_H
+
+#include "base/error.h"
+#include "base/list.h"
+#include "base/loop.h"
+#include "compute/exit_record.h"
+#include "compute/job.h"
+#include "compute/log_file.h"
+#include "compute/worker.h"
+#include "wire/connection.h"
+#include "wire/queue.h"
+
+struct agent;
+struct worker_attachment;
+
+enum worker_status {
+    WORKER_IDLE,
+    WORKER_STARTING,
+    WORKER_RUNNING,
+    WORKER_ENDING,
+    WORKER_EXITED,
+    WORKER_STATUS_MAX,
+};
+
+/* What the one timer is set for. */
+enum worker_deadline {
+    WORKER_NO_DEADLINE,
+    WORKER_DEADLINE_IDLE,
+    WORKER_DEADLINE_BOOT,
+    WORKER_DEADLINE_STOP,
+    WORKER_DEADLINE_POWER_OFF,
+    WORKER_DEADLINE_DRAIN,
+};
+
+struct worker_client {
+    struct list node;
+    struct worker *worker;
+    uint64_t serial; /* names the client where it may be gone by the time it is looked for */
+    struct wire_connection *connection;
+    uint64_t wait_id; /* of an unanswered `wait`, 0: none */
+    struct worker_attachment *attachment;
+};
+
+/* One of the container's output streams. */
+struct worker_output {
+    struct worker *worker;
+    struct wire_channel *channel; /* from the agent */
+    size_t owed;                  /* bytes for which no credit was given back yet */
+    bool ended;
+};
+
+struct worker {
+    struct loop *loop;
+    struct compute_job *job;
+    worker_log_function *log_function;
+    void *log_data;
+    enum worker_status status;
+    bool done;
+    bool listening;
+
+    struct loop_source listener;
+    struct list clients;
+    size_t n_clients;
+    uint64_t last_serial;
+
+    struct loop_source timer;
+    enum worker_deadline deadline;
+    struct loop_source stall_timer;
+
+    /* placement */
+    struct wire_connection *link;
+    struct agent *agent; /* process */
+    struct vm *vm;       /* hyperv */
+    bool vm_ended;
+    bool user_published;
+    struct error lost; /* why the link or the VM was lost, found in a handler */
+
+    /* start */
+    uint64_t starter; /* serial of the client that asked */
+    uint64_t start_id;
+    pid_t pid;
+    json_t *warnings;
+
+    /* streams */
+    struct log_file log;
+    struct worker_output output[LOG_STREAM_MAX];
+    struct wire_channel *input; /* to the agent */
+    bool input_closed;
+    struct list attachments;
+    struct list execs;
+    size_t n_execs;
+
+    struct exit_record record;
+    bool finishing; /* the record is complete: finish between two rounds of the loop */
+};
+
+/* worker.c */
+void worker_note(struct worker *worker, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void worker_set_deadline(struct worker *worker, enum worker_deadline deadline, unsigned ms);
+/* The container is over: 137 and `reason`, unless a record was complete already. */
+void worker_lose(struct worker *worker, const struct error *reason);
+/* create or start failed. */
+void worker_start_failed(struct worker *worker, const struct error *error);
+void worker_started(struct worker *worker, pid_t pid);
+void worker_begin_end(struct worker *worker);
+void worker_kill(struct worker *worker, const char *reason);
+const char *worker_status_name(const struct worker *worker);
+
+/* worker_client.c */
+int worker_listen(struct worker *worker, struct error *err);
+void worker_stop_listening(struct worker *worker);
+struct worker_client *worker_client_find(struct worker *worker, uint64_t serial);
+void worker_clients_free(struct worker *worker);
+/* Sends an event to every client; consumes members. */
+void worker_broadcast(struct worker *worker, const char *name, json_t *members);
+json_t *worker_exit_event(const struct worker *worker);
+bool worker_clients_drained(const struct worker *worker);
+
+/* worker_place.c */
+int worker_place(struct worker *worker, struct error *err);
+void worker_displace(struct worker *worker);
+/* Adds the end of the guest's console to the error's message. */
+void worker_quote_console(const struct worker *worker, struct error *error);
+
+/* worker_link.c */
+int worker_link_open(struct worker *worker, int fd, bool own, const char *peer, struct error *err);
+
+/* worker_stream.c */
+/* Opens the container's channels on the link, after `create` was sent with these numbers. */
+json_t *worker_streams_plan(struct worker *worker);
+int worker_streams_open(struct worker *worker, const json_t *plan, struct error *err);
+int worker_attach(struct worker_client *client, const json_t *request, struct error *err);
+/* The client has gone; what it sent before is still passed on. */
+void worker_detach(struct worker_client *client);
+/* No more output will come. */
+void worker_streams_finish(struct worker *worker);
+bool worker_streams_drained(const struct worker *worker);
+/* Drops clients that hold the container's end up. */
+void worker_drop_stalled(struct worker *worker);
+void worker_streams_free(struct worker *worker);
+
+/* worker_exec.c */
+/* Passes a request to the agent and its answer back; opens and joins the streams of an exec. */
+void worker_forward(struct worker_client *client, uint64_t id, const char *op, json_t *request);
+/* False when no such exec runs. */
+bool worker_exec_ended(struct worker *worker, const char *id);
+json_t *worker_exec_ids(const struct worker *worker);
+void worker_execs_free(struct worker *worker);
+
+#endif

@@ -1,0 +1,489 @@
+/* start, stop, restart, kill, pause, remove, prune: operations on one container at a time. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/strings.h"
+#include "base/timestamp.h"
+#include "compute/client.h"
+#include "engine/private.h"
+#include "image/image.h"
+
+enum {
+    STOP_TIMEOUT_DEFAULT = 10,   /* seconds, as docker */
+    KILL_PATIENCE_MS = 10000,    /* how long a killed container may take to be gone */
+    EXIT_COMMAND_NOT_FOUND = 127,
+    EXIT_COMMAND_REFUSED = 126,
+    EXIT_START_FAILED = 128,
+};
+
+static void client_cleanup(struct compute_client **client)
+{
+    compute_client_free(*client);
+}
+#define CLEANUP_CLIENT CLEANUP(client_cleanup)
+
+static bool is_running(struct container *container)
+{
+    ENGINE_STATE(container->engine);
+    return container_is_running(container);
+}
+
+/* --- start --- */
+
+/* Docker keeps a container that could not start as "created", with the reason and the exit status
+ * that a shell would give. */
+static void start_failed(struct container *container, const struct error *failure)
+{
+    ENGINE_STATE(container->engine);
+    container->exit_code = failure->code == -ENOENT   ? EXIT_COMMAND_NOT_FOUND
+                           : failure->code == -EACCES ? EXIT_COMMAND_REFUSED
+                                                      : EXIT_START_FAILED;
+    container->start_requested = false;
+    string_copy(container->error, sizeof(container->error), failure->message);
+    (void)container_save(container, NULL);
+    engine_notify_waits(container->engine, container, ENGINE_NOTICE_EXIT);
+}
+
+static int start_in_worker(struct container *container, pid_t *ret_pid, struct error *err)
+{
+    CLEANUP_CLIENT struct compute_client *client = NULL;
+    int r = compute_client_connect(container->runtime_dir, &client, err);
+    if (r < 0)
+        return r;
+    r = compute_client_start(client, ret_pid, err);
+    if (r < 0) {
+        struct error ignored = ERROR_INIT;
+        (void)compute_client_kill(client, &ignored);
+        return error_wrap(err, r, "failed to create task for container: OCI runtime create failed: "
+                                  "unable to start container process");
+    }
+    return 0;
+}
+
+static void started(struct container *container, pid_t pid)
+{
+    ENGINE_STATE(container->engine);
+    /* The exit may have been heard already: a program can be over before we are told its pid. */
+    if (container->start_requested) {
+        container->status = CONTAINER_RUNNING;
+        container->pid = pid;
+    }
+    container->start_requested = false;
+    (void)container_save(container, NULL);
+}
+
+/* [operation] */
+static int start_locked(struct container *container, struct error *err)
+{
+    struct error failure = ERROR_INIT;
+    pid_t pid = 0;
+    int r = container_prepare(container, &failure);
+    if (r == 0) {
+        {
+            ENGINE_STATE(container->engine);
+            container->start_requested = true;
+            container->started = timestamp_now();
+            container->finished = 0;
+            container->exit_code = 0;
+            container->oom_killed = false;
+            container->error[0] = '\0';
+        }
+        r = start_in_worker(container, &pid, &failure);
+    }
+    if (r < 0) {
+        start_failed(container, &failure);
+        container_cleanup(container);
+        return error_copy(err, &failure);
+    }
+    started(container, pid);
+    engine_emit_container(container->engine, container, "start", NULL);
+    return 0;
+}
+
+static int check_startable(struct container *container, struct error *err)
+{
+    ENGINE_STATE(container->engine);
+    if (container->status == CONTAINER_PAUSED)
+        return error_set_class(err, ERROR_CONFLICT,
+                               "cannot start a paused container, try unpause instead");
+    if (container->status == CONTAINER_RUNNING)
+        return error_set_class(err, ERROR_NOT_MODIFIED, "container is already running");
+    if (container->status == CONTAINER_REMOVING || container->status == CONTAINER_DEAD ||
+        !container->in_table)
+        return error_set_class(err, ERROR_CONFLICT,
+                               "container is marked for removal and cannot be started");
+    return 0;
+}
+
+int container_start(struct container *container, struct error *err)
+{
+    CONTAINER_OPERATION(container);
+    int r = check_startable(container, err);
+    if (r < 0)
+        return r;
+    {
+        ENGINE_STATE(container->engine);
+        container->stopped_by_user = false;
+    }
+    r = start_locked(container, err);
+    if (r < 0 && container->auto_remove)
+        (void)container_remove_locked(container, 0, NULL);
+    return r;
+}
+
+int engine_container_start(struct engine *engine, const char *reference, struct error *err)
+{
+    CLEANUP_CONTAINER struct container *container = NULL;
+    int r = engine_container_get(engine, reference, &container, err);
+    return r < 0 ? r : container_start(container, err);
+}
+
+/* --- signals --- */
+
+static int send_signal(struct container *container, int signal, struct error *err)
+{
+    CLEANUP_CLIENT struct compute_client *client = NULL;
+    int r = compute_client_connect(container->runtime_dir, &client, err);
+    return r < 0 ? r : compute_client_signal(client, "", signal, false, err);
+}
+
+static int not_running(struct container *container, struct error *err)
+{
+    return error_set_class(err, ERROR_CONFLICT, "container %s is not running", container->id);
+}
+
+static void mark_stopped_by_user(struct container *container)
+{
+    ENGINE_STATE(container->engine);
+    container->stopped_by_user = true;
+}
+
+/* The exit is reported by the loop thread while this one, perhaps, still waits for an answer: a
+ * signal that finds nobody is only an error when the container does run. */
+static int signal_container(struct container *container, int signal, struct error *err)
+{
+    struct error failure = ERROR_INIT;
+    int r = send_signal(container, signal, &failure);
+    if (r < 0 && !is_running(container))
+        return 0;
+    return r < 0 ? error_copy(err, &failure) : 0;
+}
+
+int engine_container_kill(struct engine *engine, const char *reference, const char *signal,
+                          struct error *err)
+{
+    CLEANUP_CONTAINER struct container *container = NULL;
+    int number = SIGKILL;
+    int r = engine_container_get(engine, reference, &container, err);
+    if (r < 0)
+        return r;
+    if (!string_is_empty(signal) && engine_signal_parse(signal, &number) < 0)
+        return error_set_class(err, ERROR_INVALID, "Invalid signal: %s", signal);
+    if (!is_running(container)) {
+        struct error reason = ERROR_INIT;
+        (void)not_running(container, &reason);
+        return error_set_class(err, ERROR_CONFLICT, "cannot kill container: %s: %s", reference,
+                               reason.message);
+    }
+    if (number == SIGKILL)
+        mark_stopped_by_user(container);
+    r = signal_container(container, number, err);
+    if (r < 0)
+        return error_wrap(err, r, "cannot kill container: %s", reference);
+    char text[8];
+    (void)snprintf(text, sizeof(text), "%d", number);
+    engine_emit_container(engine, container, "kill", json_pack("{s:s}", "signal", text));
+    if (number == SIGKILL)
+        (void)container_wait_stopped(container, KILL_PATIENCE_MS);
+    return 0;
+}
+
+static int stop_signal(const struct container *container, const char *wanted, int *ret,
+                       struct error *err)
+{
+    const char *text = wanted;
+    if (string_is_empty(text))
+        text = json_string_value(json_object_get(container->config, "StopSignal"));
+    *ret = SIGTERM;
+    if (!string_is_empty(text) && engine_signal_parse(text, ret) < 0)
+        return error_set_class(err, ERROR_INVALID, "Invalid signal: %s", text);
+    return 0;
+}
+
+static int stop_timeout(const struct container *container, int wanted)
+{
+    if (wanted != ENGINE_TIMEOUT_DEFAULT)
+        return wanted;
+    const json_t *configured = json_object_get(container->config, "StopTimeout");
+    return json_is_integer(configured) ? (int)json_integer_value(configured)
+                                       : STOP_TIMEOUT_DEFAULT;
+}
+
+/* [operation] Signals, waits, kills. */
+static int stop_locked(struct container *container, const char *signal, int timeout,
+                       struct error *err)
+{
+    int number = SIGTERM;
+    int r = stop_signal(container, signal, &number, err);
+    if (r < 0)
+        return r;
+    if (!is_running(container))
+        return 0;
+    int seconds = stop_timeout(container, timeout);
+    r = signal_container(container, number, err);
+    if (r < 0)
+        return error_wrap(err, r, "cannot stop container: %s", container->id);
+    if (container_wait_stopped(container, seconds < 0 ? -1 : seconds * 1000) < 0) {
+        r = signal_container(container, SIGKILL, err);
+        if (r < 0)
+            return error_wrap(err, r, "cannot stop container: %s", container->id);
+        if (container_wait_stopped(container, KILL_PATIENCE_MS) < 0)
+            return error_set(err, -ETIMEDOUT,
+                             "cannot stop container: %s: tried to kill container, but did not "
+                             "receive an exit event",
+                             container->id);
+    }
+    container_cleanup(container);
+    return 0;
+}
+
+int engine_container_stop(struct engine *engine, const char *reference, const char *signal,
+                          int timeout, struct error *err)
+{
+    CLEANUP_CONTAINER struct container *container = NULL;
+    int r = engine_container_get(engine, reference, &container, err);
+    if (r < 0)
+        return r;
+    {
+        ENGINE_STATE(engine);
+        bool restarting = container->status == CONTAINER_RESTARTING;
+        container->stopped_by_user = true;
+        if (restarting) {
+            container->status = CONTAINER_EXITED;
+            return container_save(container, err);
+        }
+        if (!container_is_running(container))
+            return error_set_class(err, ERROR_NOT_MODIFIED, "container is already stopped");
+    }
+    {
+        CONTAINER_OPERATION(container);
+        r = stop_locked(container, signal, timeout, err);
+    }
+    if (r == 0)
+        engine_emit_container(engine, container, "stop", NULL);
+    return r;
+}
+
+int engine_container_restart(struct engine *engine, const char *reference, const char *signal,
+                             int timeout, struct error *err)
+{
+    CLEANUP_CONTAINER struct container *container = NULL;
+    int r = engine_container_get(engine, reference, &container, err);
+    if (r < 0)
+        return r;
+    CONTAINER_OPERATION(container);
+    {
+        ENGINE_STATE(engine);
+        if (container->status == CONTAINER_REMOVING || !container->in_table)
+            return error_set_class(err, ERROR_CONFLICT, "container is marked for removal");
+        container->stopped_by_user = true; /* no policy may act between the two halves */
+        container->keep_on_exit = true;    /* nor --rm */
+    }
+    r = stop_locked(container, signal, timeout, err);
+    if (r == 0) {
+        {
+            ENGINE_STATE(engine);
+            container->stopped_by_user = false;
+        }
+        r = start_locked(container, err);
+    }
+    {
+        ENGINE_STATE(engine);
+        container->keep_on_exit = false;
+    }
+    if (r == 0)
+        engine_emit_container(engine, container, "restart", NULL);
+    return r;
+}
+
+int engine_container_pause(struct engine *engine, const char *reference, bool paused,
+                           struct error *err)
+{
+    CLEANUP_CONTAINER struct container *container = NULL;
+    int r = engine_container_get(engine, reference, &container, err);
+    if (r < 0)
+        return r;
+    CONTAINER_OPERATION(container);
+    {
+        ENGINE_STATE(engine);
+        if (!container_is_running(container))
+            return not_running(container, err);
+        if (paused == (container->status == CONTAINER_PAUSED))
+            return error_set_class(err, ERROR_CONFLICT, "Container %s is %s", container->id,
+                                   paused ? "already paused" : "not paused");
+    }
+    CLEANUP_CLIENT struct compute_client *client = NULL;
+    r = compute_client_connect(container->runtime_dir, &client, err);
+    if (r == 0)
+        r = compute_client_call(client, "freeze", json_pack("{s:b}", "frozen", paused), NULL, err);
+    if (r < 0)
+        return r;
+    {
+        ENGINE_STATE(engine);
+        if (container_is_running(container))
+            container->status = paused ? CONTAINER_PAUSED : CONTAINER_RUNNING;
+        (void)container_save(container, NULL);
+    }
+    engine_emit_container(engine, container, paused ? "pause" : "unpause", NULL);
+    return 0;
+}
+
+int engine_container_resize(struct engine *engine, const char *reference, int width, int height,
+                            struct error *err)
+{
+    CLEANUP_CONTAINER struct container *container = NULL;
+    CLEANUP_CLIENT struct compute_client *client = NULL;
+    int r = engine_container_get(engine, reference, &container, err);
+    if (r < 0)
+        return r;
+    if (!is_running(container))
+        return not_running(container, err);
+    r = compute_client_connect(container->runtime_dir, &client, err);
+    return r < 0 ? r : compute_client_resize(client, "", width, height, err);
+}
+
+/* --- remove --- */
+
+static int end_for_removal(struct container *container, unsigned flags, struct error *err)
+{
+    pid_t worker;
+    {
+        ENGINE_STATE(container->engine);
+        if (container_is_running(container) && !(flags & ENGINE_REMOVE_FORCE))
+            return error_set_class(err, ERROR_CONFLICT,
+                                   "cannot remove container \"/%s\": container is %s: stop the "
+                                   "container before removing or force remove",
+                                   container->name,
+                                   container_status_to_string(container->status));
+        container->stopped_by_user = true;
+        worker = container->worker_pid;
+    }
+    if (!worker)
+        return 0;
+    /* Running, or attached to but never started: the worker ends with what it has. */
+    CLEANUP_CLIENT struct compute_client *client = NULL;
+    struct error ignored = ERROR_INIT;
+    if (compute_client_connect(container->runtime_dir, &client, &ignored) == 0)
+        (void)compute_client_kill(client, &ignored);
+    if (container_wait_worker_gone(container, KILL_PATIENCE_MS) < 0)
+        return error_set(err, -ETIMEDOUT, "could not kill container: %s does not end",
+                         container->id);
+    return 0;
+}
+
+int container_remove_locked(struct container *container, unsigned flags, struct error *err)
+{
+    struct engine *engine = container->engine;
+    {
+        ENGINE_STATE(engine);
+        if (!container->in_table)
+            return error_set_class(err, ERROR_NOT_FOUND, "No such container: %s", container->id);
+    }
+    int r = end_for_removal(container, flags, err);
+    if (r < 0)
+        return r;
+    {
+        ENGINE_STATE(engine);
+        container->status = CONTAINER_REMOVING;
+    }
+    container_cleanup(container);
+    r = container_erase(container, err);
+    if (r < 0) {
+        ENGINE_STATE(engine);
+        container->status = CONTAINER_DEAD;
+        (void)container_save(container, NULL);
+        return r;
+    }
+    engine_execs_forget(engine, container);
+    container_leave_table(container);
+    {
+        ENGINE_STATE(engine);
+        engine_notify_waits(engine, container, ENGINE_NOTICE_REMOVED);
+    }
+    engine_emit_container(engine, container, "destroy", NULL);
+    return 0;
+}
+
+int engine_container_remove(struct engine *engine, const char *reference, unsigned flags,
+                            struct error *err)
+{
+    CLEANUP_CONTAINER struct container *container = NULL;
+    int r = engine_container_get(engine, reference, &container, err);
+    if (r < 0)
+        return r;
+    CONTAINER_OPERATION(container);
+    return container_remove_locked(container, flags, err);
+}
+
+/* --- prune --- */
+
+static int collect_stopped(struct engine *engine, const json_t *filters, char ***ret,
+                           struct error *err)
+{
+    CLEANUP_STRV char **until = NULL;
+    int64_t limit = 0;
+    int r = filter_values(filters, "until", &until, err);
+    if (r < 0)
+        return r;
+    if (until && *until && timestamp_parse(*until, &limit) < 0)
+        return error_set_class(err, ERROR_INVALID, "invalid filter 'until=%s'", *until);
+    ENGINE_STATE(engine);
+    LIST_FOR_EACH(container, &engine->containers, struct container, node) {
+        bool stopped = container->status == CONTAINER_EXITED ||
+                       container->status == CONTAINER_CREATED ||
+                       container->status == CONTAINER_DEAD;
+        if (!stopped || container->worker_pid || (limit && container->created >= limit) ||
+            !filter_match_labels(filters, "label", json_object_get(container->config, "Labels")))
+            continue;
+        if (strv_append(ret, container->id) < 0)
+            return error_oom(err);
+    }
+    return 0;
+}
+
+int engine_container_prune(struct engine *engine, const json_t *filters, json_t **ret,
+                           struct error *err)
+{
+    static const char *const known[] = {"until", "label", "label!", NULL};
+    CLEANUP_STRV char **ids = NULL;
+    CLEANUP_STRV char **deleted = NULL;
+    int64_t space = 0;
+    int r = filter_check_names(filters, known, err);
+    if (r == 0)
+        r = collect_stopped(engine, filters, &ids, err);
+    if (r < 0)
+        return r;
+    for (char **id = ids; id && *id; id++) {
+        int64_t size = engine_container_size(engine, *id);
+        /* One that started meanwhile is no longer to be removed. */
+        if (engine_container_remove(engine, *id, 0, NULL) < 0)
+            continue;
+        space += size;
+        if (strv_append(&deleted, *id) < 0)
+            return error_oom(err);
+    }
+    json_t *list = deleted ? json_from_strv(deleted) : json_null();
+    json_t *report = json_pack("{s:o, s:I}", "ContainersDeleted", list, "SpaceReclaimed",
+                               (json_int_t)space);
+    if (!report)
+        return error_oom(err);
+    engine_emit(engine, "container", "prune", "",
+                json_pack("{s:o}", "reclaimed", json_sprintf("%lld", (long long)space)));
+    *ret = report;
+    return 0;
+}

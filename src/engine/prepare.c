@@ -1,0 +1,350 @@
+/* Making a container ready for a run, and giving back what a run took. */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/path.h"
+#include "base/strings.h"
+#include "compute/client.h"
+#include "compute/exit_record.h"
+#include "compute/job.h"
+#include "engine/attach_network.h"
+#include "engine/private.h"
+#include "engine/store.h"
+#include "image/image.h"
+#include "sandbox/sandbox.h"
+#include "vm/scratch.h"
+
+enum { LOG_FILES_MAX = 1000 };
+
+static int make_directory(const char *path, mode_t mode, struct error *err)
+{
+    if (mkdir(path, mode) == 0 || errno == EEXIST)
+        return 0;
+    return error_set_errno(err, -errno, "cannot make '%s'", path);
+}
+
+int engine_write_file(const char *path, const void *data, size_t length, mode_t mode,
+                      struct error *err)
+{
+    CLEANUP_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
+    int r = fd < 0 ? -errno : fd_write_full(fd, data, length);
+    return r < 0 ? error_set_errno(err, r, "cannot write '%s'", path) : 0;
+}
+
+/* --- storage --- */
+
+int engine_storage_size(const json_t *host_config, uint64_t *ret, struct error *err)
+{
+    json_t *options = NULL;
+    int r = json_get_object(host_config, "StorageOpt", &options, err);
+    if (r < 0)
+        return r;
+    *ret = VM_SCRATCH_DEFAULT;
+    const char *key;
+    json_t *value;
+    json_object_foreach (options, key, value) {
+        if (!string_equal_nocase(key, "size"))
+            return error_set_class(err, ERROR_INVALID, "unknown option %s", key);
+        if (!json_is_string(value) || string_to_size(json_string_value(value), ret) < 0)
+            return error_set_class(err, ERROR_INVALID, "invalid size: '%s'",
+                                   string_or(json_string_value(value), ""));
+        if (*ret < VM_SCRATCH_MIN)
+            return error_set_class(err, ERROR_INVALID,
+                                   "storage-opt size must be at least %llu MiB",
+                                   (unsigned long long)(VM_SCRATCH_MIN >> 20));
+    }
+    return 0;
+}
+
+/* A user id of its own for the VM; kept until the container is removed, so that its disk stays its
+ * own. */
+static int lease_uid(struct container *container, struct error *err)
+{
+    struct engine *engine = container->engine;
+    uint32_t uid;
+    if (store_lease_find(engine->store, "uid", container->id, &uid) == 0) {
+        container->vm_uid = uid;
+        return 0;
+    }
+    for (unsigned i = 0; i < engine->config.vm_uid_count; i++) {
+        uid = engine->config.vm_uid_first + i;
+        if (store_lease_is_taken(engine->store, "uid", uid))
+            continue;
+        int r = store_lease_take(engine->store, "uid", uid, container->id, err);
+        if (r == -EEXIST)
+            continue; /* another thread was faster */
+        if (r < 0)
+            return r;
+        container->vm_uid = uid;
+        return 0;
+    }
+    return error_set(err, -ENOSPC, "all %u user ids for utility VMs (from %u) are in use",
+                     engine->config.vm_uid_count, (unsigned)engine->config.vm_uid_first);
+}
+
+static int prepare_scratch(struct container *container, struct compute_job *job, struct error *err)
+{
+    uint64_t size;
+    int r = engine_storage_size(container->host_config, &size, err);
+    if (r < 0)
+        return r;
+    job->scratch = string_format("%s/scratch.ext4", container->directory);
+    CLEANUP_FREE char *templates = string_format("%s/scratch", container->engine->config.root);
+    if (!job->scratch || !templates)
+        return error_oom(err);
+    if (access(job->scratch, F_OK) == 0)
+        return 0;
+    r = vm_scratch_create(templates, job->scratch, size, container->vm_uid,
+                        (gid_t)container->vm_uid, err);
+    return r < 0 ? error_wrap(err, r, "writable layer") : 0;
+}
+
+static int prepare_overlay(struct container *container, struct compute_job *job, struct error *err)
+{
+    job->upper = string_format("%s/upper", container->directory);
+    job->work = string_format("%s/work", container->directory);
+    job->target = string_format("%s/rootfs", container->directory);
+    if (!job->upper || !job->work || !job->target)
+        return error_oom(err);
+    int r = make_directory(job->upper, 0755, err);
+    if (r == 0)
+        r = make_directory(job->work, 0700, err);
+    return r < 0 ? r : make_directory(job->target, 0700, err);
+}
+
+/* --- the job --- */
+
+int engine_log_options(const struct container *container, struct compute_log *ret,
+                       struct error *err)
+{
+    const struct engine_config *config = &container->engine->config;
+    json_t *log = NULL;
+    json_t *options = NULL;
+    const char *type = "";
+    int r;
+    *ret = (struct compute_log){.max_file = 1};
+    if ((r = json_get_object(container->host_config, "LogConfig", &log, err)) < 0 ||
+        (log && ((r = json_get_string(log, "Type", &type, err)) < 0 ||
+                 (r = json_get_object(log, "Config", &options, err)) < 0)))
+        return r;
+    if (string_is_empty(type))
+        type = string_or(config->log_driver, "json-file");
+    if (string_equal(type, "none"))
+        ret->driver = COMPUTE_LOG_NONE;
+    else if (string_equal(type, "json-file"))
+        ret->driver = COMPUTE_LOG_JSON_FILE;
+    else
+        return error_set_class(err, ERROR_INVALID,
+                               "logger: no log driver named '%s' is registered", type);
+    CLEANUP_STRV char **all = strv_copy(config->log_opts);
+    if (!all)
+        return error_oom(err);
+    const char *key;
+    json_t *value;
+    json_object_foreach (options, key, value)
+        if (strv_appendf(&all, "%s=%s", key, string_or(json_string_value(value), "")) < 0)
+            return error_oom(err);
+    for (char **option = all; *option; option++) {
+        const char *equals = strchr(*option, '=');
+        const char *text = equals ? equals + 1 : "";
+        if (string_starts_with(*option, "max-size=")) {
+            r = string_to_size(text, &ret->max_size);
+        } else if (string_starts_with(*option, "max-file=")) {
+            r = string_to_int(text, 1, LOG_FILES_MAX, &ret->max_file);
+        } else if (ret->driver == COMPUTE_LOG_JSON_FILE) {
+            return error_set_class(err, ERROR_INVALID,
+                                   "unknown log opt '%.*s' for json-file log driver",
+                                   (int)strcspn(*option, "="), *option);
+        }
+        if (r < 0)
+            return error_set_class(err, ERROR_INVALID, "invalid value in log opt '%s'", *option);
+    }
+    if (ret->driver == COMPUTE_LOG_JSON_FILE && container->directory) {
+        ret->path = string_format("%s/%s-json.log", container->directory, container->id);
+        if (!ret->path)
+            return error_oom(err);
+    }
+    return 0;
+}
+
+static int job_texts(const struct container *container, struct compute_job *job)
+{
+    int r = string_replace(&job->id, container->id);
+    r = r ?: string_replace(&job->name, container->name);
+    r = r ?: string_replace(&job->owner, "hulld");
+    r = r ?: string_replace(&job->directory, container->directory);
+    return r ?: string_replace(&job->runtime_dir, container->runtime_dir);
+}
+
+static int job_vm(struct container *container, struct compute_job *job, struct error *err)
+{
+    const struct engine *engine = container->engine;
+    struct vm_files files = {0};
+    int64_t memory = 0;
+    int64_t nano = 0;
+    int r;
+    if ((r = json_get_i64(container->host_config, "Memory", &memory, err)) < 0 ||
+        (r = json_get_i64(container->host_config, "NanoCpus", &nano, err)) < 0)
+        return r;
+    engine_vm_files(container->engine, &files);
+    job->engine = (enum vm_engine)container->vm_engine;
+    job->memory = memory > 0 ? (uint64_t)memory : engine->config.memory_default;
+    job->cpus = (double)nano / 1e9;
+    job->uid = container->vm_uid;
+    if (string_replace(&job->uml_kernel, files.uml_kernel) < 0 ||
+        string_replace(&job->x86_kernel, files.x86_kernel) < 0 ||
+        string_replace(&job->initramfs, files.initramfs) < 0 ||
+        string_replace(&job->x86_initramfs, files.x86_initramfs) < 0 ||
+        string_replace(&job->qemu, files.qemu) < 0 ||
+        string_replace(&job->users_dir, engine->users_dir) < 0)
+        return error_oom(err);
+    job->vmm_cgroup = string_format("/hull/%s-vm", container->id);
+    if (!job->vmm_cgroup)
+        return error_oom(err);
+    if (job->memory < VM_MEMORY_MIN)
+        return error_set_class(err, ERROR_INVALID,
+                               "Minimum memory limit allowed with isolation 'hyperv' is %lldMB: the "
+                               "VM's own kernel needs some of it",
+                               (long long)(VM_MEMORY_MIN >> 20));
+    return 0;
+}
+
+static int build_job(struct container *container, struct compute_job *job, struct error *err)
+{
+    bool guest = container->isolation == COMPUTE_HYPERV;
+    int r;
+    if (job_texts(container, job) < 0)
+        return error_oom(err);
+    job->isolation = container->isolation;
+    job->terminal = container->terminal;
+    job->open_stdin = container->open_stdin;
+    job->stdin_once = container->stdin_once;
+    if ((r = engine_log_options(container, &job->log, err)) < 0 ||
+        (r = image_hold_layers(container->engine->images, container->id,
+                               guest ? IMAGE_LAYERS_EROFS : IMAGE_LAYERS_TREE, &job->lower,
+                               err)) < 0)
+        return r;
+    if (guest) {
+        if ((r = lease_uid(container, err)) < 0 || (r = job_vm(container, job, err)) < 0 ||
+            (r = prepare_scratch(container, job, err)) < 0)
+            return r;
+    } else if ((r = prepare_overlay(container, job, err)) < 0) {
+        return r;
+    }
+    return container_network_attach(container, job, err);
+}
+
+static int write_job(struct container *container, struct error *err)
+{
+    struct compute_job *job = compute_job_new();
+    if (!job)
+        return error_oom(err);
+    CLEANUP_FREE char *path = string_format("%s/worker.json", container->directory);
+    int r = path ? build_job(container, job, err) : error_oom(err);
+    if (r == 0)
+        r = compute_job_write(job, path, err);
+    compute_job_free(job);
+    return r;
+}
+
+/* --- the worker --- */
+
+static int connect_worker(struct container *container, struct error *err)
+{
+    struct compute_client *client = NULL;
+    int r = compute_client_connect(container->runtime_dir, &client, err);
+    if (r < 0)
+        return r;
+    return engine_watch_container(container->engine, container, client, err);
+}
+
+static int start_worker(struct container *container, struct error *err)
+{
+    pid_t pid = 0;
+    int r = compute_worker_spawn(container->engine->config.worker_program, container->directory,
+                                 container->runtime_dir, &pid, err);
+    if (r < 0)
+        return r;
+    {
+        ENGINE_STATE(container->engine);
+        container->worker_pid = pid;
+        container->run++;
+        container->cleaned = false;
+    }
+    return connect_worker(container, err);
+}
+
+int container_prepare(struct container *container, struct error *err)
+{
+    {
+        ENGINE_STATE(container->engine);
+        if (container->worker_pid)
+            return 0;
+    }
+    container_cleanup(container); /* of the last run, if the janitor was not there yet */
+    int r = path_make_dirs(container->runtime_dir, 0700, err);
+    if (r < 0)
+        return r;
+    (void)exit_record_remove(container->directory);
+    r = write_job(container, err);
+    if (r == 0)
+        r = container_network_files(container, err);
+    if (r == 0)
+        r = container_write_spec(container, err);
+    if (r == 0)
+        r = start_worker(container, err);
+    if (r < 0) {
+        {
+            ENGINE_STATE(container->engine);
+            container->cleaned = false;
+            container->worker_pid = 0;
+        }
+        container_cleanup(container);
+    }
+    return r;
+}
+
+/* What a worker that was killed could not take away itself. */
+static void cleanup_leftovers(const struct container *container)
+{
+    CLEANUP_FREE char *target = string_format("%s/rootfs", container->directory);
+    CLEANUP_FREE char *cgroup = string_format("/hull/%s", container->id);
+    CLEANUP_FREE char *vm_cgroup = string_format("/hull/%s-vm", container->id);
+    if (target && container->isolation == COMPUTE_PROCESS)
+        (void)sandbox_sweep(cgroup, target, NULL);
+    if (vm_cgroup && container->isolation == COMPUTE_HYPERV)
+        (void)sandbox_sweep(vm_cgroup, NULL, NULL);
+    (void)path_remove_tree(AT_FDCWD, container->runtime_dir, NULL);
+}
+
+void container_cleanup(struct container *container)
+{
+    {
+        ENGINE_STATE(container->engine);
+        if (container->cleaned || container->worker_pid)
+            return;
+    }
+    container_network_detach(container);
+    cleanup_leftovers(container);
+    ENGINE_STATE(container->engine);
+    container->cleaned = true;
+    (void)container_save(container, NULL);
+}
+
+int container_erase(struct container *container, struct error *err)
+{
+    struct engine *engine = container->engine;
+    int r = path_remove_tree(AT_FDCWD, container->directory, err);
+    if (r < 0)
+        return error_wrap(err, r, "unable to remove filesystem for %s", container->id);
+    (void)path_remove_tree(AT_FDCWD, container->runtime_dir, NULL);
+    r = image_release(engine->images, container->id, err);
+    return r < 0 ? r : store_container_remove(engine->store, container->id, err);
+}

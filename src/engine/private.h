@@ -1,0 +1,190 @@
+/* What the files of engine/ share. Nothing outside engine/ includes this. */
+#ifndef HULL_ENGINE_PRIVATE_H
+#define HULL_ENGINE_PRIVATE_H
+
+#include <pthread.h>
+
+#include "base/cleanup.h"
+#include "base/list.h"
+#include "base/loop.h"
+#include "engine/container.h"
+#include "engine/engine.h"
+
+struct event_bus;
+struct image_store;
+struct janitor;
+struct net;
+struct store;
+
+struct engine {
+    struct engine_config config; /* owned copies of its texts */
+    char **owned;                /* strv of those texts */
+    char *id;                    /* of this engine, kept in the store: GET /info ID */
+    char *users_dir;
+    char *initramfs;
+    char *x86_initramfs;
+    int64_t started;
+
+    pthread_mutex_t lock;        /* the state lock */
+    pthread_cond_t changed;      /* broadcast with every change of a container's status */
+    struct list containers;
+    size_t n_containers;
+    struct list waits;           /* struct engine_wait */
+    struct list execs;           /* struct exec, see exec.c */
+
+    struct store *store;
+    struct image_store *images;
+    struct net *net;             /* NULL: no default bridge */
+    struct event_bus *events;
+    struct janitor *janitor;
+
+    struct loop *loop;
+    struct loop_source wake;     /* eventfd: the loop thread has work in `adopted` */
+    int wake_fd;
+    struct list adopted;
+    pthread_t loop_thread;
+    bool loop_running;
+
+    pthread_mutex_t probe_lock;  /* one probe at a time */
+};
+
+/* Scope lock of the state lock. */
+struct engine *engine_lock(struct engine *engine);
+void engine_unlock_cleanup(struct engine **engine);
+#define ENGINE_STATE(owner)                                                                        \
+    CLEANUP(engine_unlock_cleanup)                                                                 \
+    struct engine *state_guard_ __attribute__((unused)) = engine_lock(owner)
+
+/* --- events.c --- */
+struct event_bus *event_bus_new(void);
+struct event_bus *event_bus_free(struct event_bus *bus);
+/* Emits an event with the container's usual attributes (image, name, its labels) and `extra`
+ * (consumed, may be NULL). Takes the state lock of nobody; call it without or with the lock. */
+void engine_emit_container(struct engine *engine, const struct container *container,
+                           const char *action, json_t *extra);
+/* type "image", "network", "daemon" ... `attributes` consumed. */
+void engine_emit(struct engine *engine, const char *type, const char *action, const char *actor_id,
+                 json_t *attributes);
+
+/* --- filters.c: docker's filter documents --- */
+/* Values of filter `name` in either form of the document, as a new vector (empty when absent). */
+int filter_values(const json_t *filters, const char *name, char ***ret, struct error *err);
+/* ERROR_INVALID "invalid filter 'x'" for a name that is not in `known` (NULL-terminated). */
+int filter_check_names(const json_t *filters, const char *const *known, struct error *err);
+/* True when there is no filter `name`, or one of its values equals `value`. */
+bool filter_match(const json_t *filters, const char *name, const char *value);
+/* `label` filters ("key" or "key=value", all must match) against an object of labels. */
+bool filter_match_labels(const json_t *filters, const char *name, const json_t *labels);
+
+/* --- top.c --- */
+/* Formats the agent's process list as `ps ARGS` would (columns, titles). */
+int top_format(const json_t *processes, const char *ps_args, json_t **ret, struct error *err);
+
+/* --- logs.c --- reads json-file logs at `path` (with rotated path.1, path.2 ...). `running` is
+ * asked for whether more may come. */
+
+/* --- wait.c --- */
+enum engine_notice { ENGINE_NOTICE_EXIT, ENGINE_NOTICE_REMOVED };
+/* Call under the state lock, after the state was changed. */
+void engine_notify_waits(struct engine *engine, struct container *container,
+                         enum engine_notice notice);
+
+/* --- exec.c --- */
+/* An exec's end, reported by a worker. */
+void engine_exec_ended(struct engine *engine, const char *exec_id, int code);
+/* All execs of a container are over (its end) or forgotten (its removal). */
+void engine_execs_container_ended(struct engine *engine, const struct container *container);
+void engine_execs_forget(struct engine *engine, const struct container *container);
+json_t *engine_exec_ids(struct engine *engine, const struct container *container);
+
+/* --- signal.c --- */
+/* "TERM", "SIGTERM", "15", "RTMIN+3"; -EINVAL. */
+int engine_signal_parse(const char *text, int *ret);
+
+/* --- ports.c: HostConfig.PortBindings and what inspect shows of them --- */
+struct net_port;
+int engine_ports_parse(const json_t *host_config, const json_t *config, struct net_port **ret,
+                       size_t *ret_n, struct error *err);
+int engine_ports_check(const json_t *host_config, const json_t *config, struct error *err);
+/* NetworkSettings.Ports; NULL when out of memory. And back, for a restart of the engine. */
+json_t *engine_ports_to_json(const struct net_port *ports, size_t n, const json_t *config);
+int engine_ports_from_json(const json_t *json, struct net_port **ret, size_t *ret_n,
+                           struct error *err);
+
+/* --- mounts.c: Binds, Mounts and Tmpfs --- */
+struct spec_runtime;
+int engine_mounts_check(const struct container *container, char *const *binds,
+                        const json_t *mounts, struct error *err);
+int engine_mounts_add(const struct container *container, struct spec_runtime *config,
+                      struct error *err);
+json_t *engine_mounts_to_json(const struct container *container);
+
+/* --- spec_security.c --- */
+int engine_security_options_check(char *const *options, struct error *err);
+int engine_security_apply(const struct container *container, struct spec_runtime *config,
+                          struct error *err);
+
+/* --- prepare.c --- */
+/* --storage-opt size= of the writable layer; VM_SCRATCH_DEFAULT without. */
+int engine_storage_size(const json_t *host_config, uint64_t *ret, struct error *err);
+/* The log driver and its options, from the request over the daemon's; ret->path is malloc'd. */
+int engine_log_options(const struct container *container, struct compute_log *ret,
+                       struct error *err);
+
+/* --- options.c / spec_builder.c / prepare.c --- */
+/* Checks the create request and fills container->config/host_config with defaults and the image's
+ * values; appends warnings. */
+struct image;
+int container_apply_request(struct container *container, const json_t *body,
+                            const struct image *image, char ***warnings, struct error *err);
+/* Writes config.json for the container's next run. */
+int container_write_spec(struct container *container, struct error *err);
+/* Makes everything ready for a worker and starts it, unless one is there. [operation] */
+int container_prepare(struct container *container, struct error *err);
+/* Gives back what prepare took. [operation] */
+void container_cleanup(struct container *container);
+/* Removes the container's directories, holds, leases. [operation] */
+int container_erase(struct container *container, struct error *err);
+
+/* Creates or replaces a file of the engine's own without fsync: it is made anew for every run. */
+int engine_write_file(const char *path, const void *data, size_t length, mode_t mode,
+                      struct error *err);
+
+/* --- networks.c --- */
+/* The 64-digit id of "bridge", "host" or "none" in this engine; malloc'd. */
+char *engine_network_id(const struct engine *engine, const char *name);
+
+/* --- wait.c --- */
+/* Waits until the container does not run, or until its worker is gone; timeout_ms -1: for ever.
+ * 0 or -ETIMEDOUT. */
+int container_wait_stopped(struct container *container, int timeout_ms);
+int container_wait_worker_gone(struct container *container, int timeout_ms);
+
+/* --- inspect.c --- */
+/* Bytes of the writable layer; 0 when it cannot be told. */
+int64_t engine_container_size(struct engine *engine, const char *id);
+
+/* --- watch.c: the loop thread and what it hears --- */
+int engine_watch_start(struct engine *engine, struct error *err);
+void engine_watch_stop(struct engine *engine);
+/* Hands a connection over to the loop thread, which owns it from then on. */
+int engine_watch_container(struct engine *engine, struct container *container,
+                           struct compute_client *client, struct error *err);
+
+/* --- janitor.c: one thread for what takes long after a container's end --- */
+enum janitor_task { JANITOR_ENDED, JANITOR_RESTART };
+struct janitor *janitor_new(struct engine *engine, struct error *err);
+struct janitor *janitor_free(struct janitor *janitor);
+/* Queues a task for this run of the container; delay for JANITOR_RESTART. */
+void janitor_queue(struct janitor *janitor, enum janitor_task task, struct container *container,
+                   uint64_t run, int64_t delay_ms);
+
+/* --- recover.c --- */
+int engine_recover(struct engine *engine, struct error *err);
+
+/* --- vm choice (compute.c) --- */
+/* The engine that a new hyperv container gets, or the error of row 14. Never a weaker isolation. */
+int engine_vm_choose(struct engine *engine, enum vm_engine *ret, struct error *err);
+void engine_vm_files(struct engine *engine, struct vm_files *ret);
+
+#endif

@@ -1,0 +1,235 @@
+/* Disks, files, clock and hostname: what a create request brings into the VM. */
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/path.h"
+#include "base/strings.h"
+#include "base/timestamp.h"
+#include "sandbox/agent.h"
+#include "sandbox/guest.h"
+#include "sandbox/guest_internal.h"
+#include "sandbox/sandbox.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <time.h>
+
+enum {
+    DISKS_MAX = 144, /* as many as User-Mode Linux takes */
+    CLOCK_TOLERANCE_NS = 500 * 1000 * 1000,
+    FILE_NAME_MAX = 64,
+};
+
+#define LAYERS_DIR "/run/hull/layers"
+#define SCRATCH_DIR "/run/hull/scratch"
+#define TARGET_DIR "/run/hull/rootfs"
+
+void guest_disk_letters(int index, char *text, size_t size)
+{
+    if (index < 26)
+        (void)snprintf(text, size, "%c", 'a' + index);
+    else
+        (void)snprintf(text, size, "%c%c", 'a' + index / 26 - 1, 'a' + index % 26);
+}
+
+/* --- one disk --- */
+
+struct disk_search {
+    int index;
+    char path[32];
+};
+
+static bool find_disk(void *data)
+{
+    static const char *const families[] = {"ubd", "vd"};
+    struct disk_search *search = data;
+    char letters[4];
+    struct stat status;
+
+    guest_disk_letters(search->index, letters, sizeof(letters));
+    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+        (void)snprintf(search->path, sizeof(search->path), "/dev/%s%s", families[i], letters);
+        if (stat(search->path, &status) == 0 && S_ISBLK(status.st_mode))
+            return true;
+    }
+    return false;
+}
+
+static int mount_disk(json_int_t index, const char *target, const char *type, unsigned long flags,
+                      const char *options, struct error *err)
+{
+    struct disk_search search = {.index = (int)index};
+    char what[32];
+
+    if (index < 0 || index >= DISKS_MAX)
+        return error_set_class(err, ERROR_INVALID, "there is no disk %lld", (long long)index);
+    (void)snprintf(what, sizeof(what), "disk %d", (int)index);
+    int r = guest_wait_for(find_disk, &search, what, err);
+    return r < 0 ? r : guest_mount_checked(search.path, target, type, flags, options, err);
+}
+
+/* --- the root --- */
+
+static int mount_layers(const json_t *rootfs, struct sandbox_root *root, struct error *err)
+{
+    json_t *lower = NULL;
+    json_t *index;
+    size_t i;
+    int r = json_get_array(rootfs, "lower", &lower, err);
+
+    if (r < 0)
+        return r;
+    if (json_array_size(lower) > AGENT_LAYERS_MAX)
+        return error_set_class(err, ERROR_INVALID, "more than %d layers", AGENT_LAYERS_MAX);
+    json_array_foreach(lower, i, index)
+    {
+        char target[64];
+
+        if (!json_is_integer(index))
+            return error_set_class(err, ERROR_INVALID, "'rootfs.lower' must hold disk numbers");
+        (void)snprintf(target, sizeof(target), LAYERS_DIR "/%zu", i);
+        r = mount_disk(json_integer_value(index), target, "erofs", MS_RDONLY, NULL, err);
+        if (r < 0)
+            return error_wrap(err, r, "layer %zu", i);
+        if (strv_append(&root->lower, target) < 0)
+            return error_oom(err);
+    }
+    return 0;
+}
+
+static int mount_scratch(const json_t *rootfs, struct sandbox_root *root, struct error *err)
+{
+    int64_t index = 0;
+    int r = json_need_i64(rootfs, "scratch", &index, err);
+
+    if (r < 0)
+        return r;
+    /* discard: what the container deletes gives its blocks back to the host's file. */
+    r = mount_disk(index, SCRATCH_DIR, "ext4", MS_NOATIME, "discard", err);
+    if (r < 0)
+        return error_wrap(err, r, "the writable layer");
+    if ((r = path_make_dirs(SCRATCH_DIR "/upper", 0755, err)) < 0 ||
+        (r = path_make_dirs(SCRATCH_DIR "/work", 0755, err)) < 0)
+        return r;
+    if (string_replace(&root->upper, SCRATCH_DIR "/upper") < 0 ||
+        string_replace(&root->work, SCRATCH_DIR "/work") < 0 ||
+        string_replace(&root->target, TARGET_DIR) < 0)
+        return error_oom(err);
+    return 0;
+}
+
+static int mount_root(const json_t *rootfs, struct sandbox_root *ret, struct error *err)
+{
+    struct sandbox_root root = {.lower = NULL};
+    const char *type = NULL;
+    int r = json_need_string(rootfs, "type", &type, err);
+
+    if (r >= 0 && !string_equal(type, "disks"))
+        r = error_set_class(err, ERROR_INVALID, "a root of type '%s' cannot be made in a VM", type);
+    if (r < 0 || (r = path_make_dirs(LAYERS_DIR, 0755, err)) < 0 ||
+        (r = path_make_dirs(TARGET_DIR, 0755, err)) < 0)
+        return r;
+    if ((r = mount_layers(rootfs, &root, err)) < 0 || (r = mount_scratch(rootfs, &root, err)) < 0) {
+        agent_root_release(&root);
+        return r;
+    }
+    *ret = root;
+    return 0;
+}
+
+void guest_unmount_disks(void)
+{
+    (void)umount2(TARGET_DIR, UMOUNT_NOFOLLOW);
+    if (umount2(SCRATCH_DIR, UMOUNT_NOFOLLOW) < 0 && errno != EINVAL && errno != ENOENT)
+        /* Something holds it: what is written so far is made safe, and nothing more is. */
+        (void)mount(NULL, SCRATCH_DIR, NULL, MS_REMOUNT | MS_RDONLY, NULL);
+}
+
+/* --- the rest --- */
+
+static int set_clock(const json_t *request, struct error *err)
+{
+    int64_t clock = 0;
+    int r = json_get_i64(request, "clock", &clock, err);
+
+    if (r <= 0 || llabs((long long)(clock - timestamp_now())) < CLOCK_TOLERANCE_NS)
+        return r;
+    const struct timespec time = {.tv_sec = clock / 1000000000, .tv_nsec = clock % 1000000000};
+    if (clock < 0 || clock_settime(CLOCK_REALTIME, &time) < 0)
+        return error_set_errno(err, clock < 0 ? -EINVAL : -errno, "setting the clock");
+    return 0;
+}
+
+static int set_hostname(const json_t *request, struct error *err)
+{
+    const char *name =
+        json_string_value(json_object_get(json_object_get(request, "config"), "hostname"));
+
+    /* The container has a UTS namespace of its own as a rule; this is for one that shares. */
+    if (!string_is_empty(name) && sethostname(name, strlen(name)) < 0)
+        return error_set_errno(err, -errno, "setting the hostname");
+    return 0;
+}
+
+static bool file_name_is_valid(const char *name)
+{
+    size_t length = strlen(name);
+
+    return length > 0 && length <= FILE_NAME_MAX && *name != '.' && !strchr(name, '/');
+}
+
+static int write_file(const json_t *file, struct error *err)
+{
+    const char *name = NULL;
+    const char *content = NULL;
+    int r;
+
+    if ((r = json_need_string(file, "name", &name, err)) < 0 ||
+        (r = json_need_string(file, "content", &content, err)) < 0)
+        return r;
+    if (!file_name_is_valid(name) || strlen(content) > GUEST_FILE_SIZE_MAX)
+        return error_set_class(err, ERROR_INVALID, "'files' holds a wrong name or too much");
+    CLEANUP_FREE char *path = path_join(GUEST_FILES_DIR, name);
+    if (!path)
+        return error_oom(err);
+    return file_write_atomic(AT_FDCWD, path, content, strlen(content), 0644, err);
+}
+
+static int write_files(const json_t *request, struct error *err)
+{
+    json_t *files = NULL;
+    json_t *file;
+    size_t i;
+    int r = json_get_array(request, "files", &files, err);
+
+    if (r <= 0)
+        return r;
+    if (json_array_size(files) > GUEST_FILES_MAX)
+        return error_set_class(err, ERROR_INVALID, "more than %d files", GUEST_FILES_MAX);
+    r = path_make_dirs(GUEST_FILES_DIR, 0755, err);
+    json_array_foreach(files, i, file)
+    {
+        if (r >= 0)
+            r = write_file(file, err);
+    }
+    return r;
+}
+
+int guest_prepare(const json_t *request, struct sandbox_root *ret, void *data, struct error *err)
+{
+    json_t *rootfs = NULL;
+    int r;
+
+    (void)data;
+    if ((r = set_clock(request, err)) < 0 || (r = set_hostname(request, err)) < 0 ||
+        (r = write_files(request, err)) < 0 ||
+        (r = json_get_object(request, "rootfs", &rootfs, err)) < 0)
+        return r;
+    if (r == 0)
+        return error_set_class(err, ERROR_INVALID, "'rootfs' is missing");
+    return mount_root(rootfs, ret, err);
+}

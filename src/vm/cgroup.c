@@ -1,0 +1,386 @@
+#include "vm/cgroup.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "base/process.h"
+#include "base/strings.h"
+#include "base/timestamp.h"
+
+enum { CGROUP_FILE_MAX = 1024 * 1024, CPU_PERIOD_US = 100000, CPU_QUOTA_MIN_US = 1000 };
+
+static const char *const v1_controllers[] = {"memory", "cpu", "pids"};
+static_assert(sizeof(v1_controllers) / sizeof(v1_controllers[0]) <= VM_CGROUP_TREES_MAX,
+              "a directory for each");
+
+/* --- making --- */
+
+static bool exists(const char *directory, const char *name)
+{
+    CLEANUP_FREE char *path = path_join(directory, name);
+
+    return path && access(path, F_OK) == 0;
+}
+
+/* Writes one limit; a file that this kernel lacks (`optional`) is no failure. */
+static int write_limit(const char *directory, const char *name, const char *text, bool optional,
+                       struct error *err)
+{
+    CLEANUP_FREE char *path = path_join(directory, name);
+
+    if (!path)
+        return error_oom(err);
+    if (optional && access(path, F_OK) < 0)
+        return 0;
+    return file_write(AT_FDCWD, path, text, err);
+}
+
+static int write_number(const char *directory, const char *name, uint64_t number, bool optional,
+                        struct error *err)
+{
+    char text[32];
+
+    snprintf(text, sizeof(text), "%" PRIu64, number);
+    return write_limit(directory, name, text, optional, err);
+}
+
+static long long quota(double cpus)
+{
+    double quota_us = cpus * CPU_PERIOD_US;
+
+    return quota_us < CPU_QUOTA_MIN_US ? CPU_QUOTA_MIN_US : (long long)quota_us;
+}
+
+static int limit_v1(const char *controller, const char *directory,
+                    const struct vm_cgroup_limits *limits, struct error *err)
+{
+    char text[32];
+    int r;
+
+    if (string_equal(controller, "memory")) {
+        r = write_number(directory, "memory.limit_in_bytes", limits->memory, false, err);
+        /* memory + swap; absent without swap accounting */
+        return r < 0 ? r
+                     : write_number(directory, "memory.memsw.limit_in_bytes", limits->memory, true,
+                                    err);
+    }
+    if (string_equal(controller, "pids"))
+        return write_number(directory, "pids.max", limits->processes, false, err);
+    if (limits->cpus <= 0)
+        return 0;
+    r = write_number(directory, "cpu.cfs_period_us", CPU_PERIOD_US, false, err);
+    if (r < 0)
+        return r;
+    snprintf(text, sizeof(text), "%lld", quota(limits->cpus));
+    return write_limit(directory, "cpu.cfs_quota_us", text, false, err);
+}
+
+static int limit_v2(const char *directory, const struct vm_cgroup_limits *limits, struct error *err)
+{
+    char text[64];
+    int r = write_number(directory, "memory.max", limits->memory, true, err);
+
+    if (r == 0)
+        r = write_number(directory, "memory.swap.max", 0, true, err);
+    if (r == 0)
+        r = write_number(directory, "pids.max", limits->processes, true, err);
+    if (r == 0 && limits->cpus > 0) {
+        snprintf(text, sizeof(text), "%lld %d", quota(limits->cpus), CPU_PERIOD_US);
+        r = write_limit(directory, "cpu.max", text, true, err);
+    }
+    return r;
+}
+
+/* Version 2 hands controllers down one level at a time. A parent that has processes of its own
+ * refuses (-EBUSY); then that controller is missing below, which is seen there. */
+static int delegate_v2(const char *mount, const char *path)
+{
+    CLEANUP_FREE char *walk = path_join(mount, path);
+
+    if (!walk)
+        return -ENOMEM;
+    for (char *slash = walk + strlen(mount); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        for (size_t i = 0; i < sizeof(v1_controllers) / sizeof(v1_controllers[0]); i++) {
+            CLEANUP_FREE char *text = string_format("+%s", v1_controllers[i]);
+
+            if (text)
+                (void)write_limit(walk, "cgroup.subtree_control", text, true, NULL);
+        }
+        *slash = '/';
+    }
+    return 0;
+}
+
+static int make_tree(struct vm_cgroup *cgroup, const char *mount, const char *path,
+                     struct error *err)
+{
+    char *directory = path_join(mount, path);
+    int r;
+
+    if (!directory)
+        return error_oom(err);
+    r = path_make_dirs(directory, 0755, err);
+    if (r < 0) {
+        free(directory);
+        return r;
+    }
+    cgroup->directories[cgroup->n++] = directory;
+    return 0;
+}
+
+static int create_v1(const char *mount, const char *path, const struct vm_cgroup_limits *limits,
+                     struct vm_cgroup *cgroup, struct error *err)
+{
+    for (size_t i = 0; i < sizeof(v1_controllers) / sizeof(v1_controllers[0]); i++) {
+        CLEANUP_FREE char *tree = path_join(mount, v1_controllers[i]);
+        int r;
+
+        if (!tree)
+            return error_oom(err);
+        if (!exists(tree, "cgroup.procs"))
+            continue;
+        r = make_tree(cgroup, tree, path, err);
+        if (r == 0)
+            r = limit_v1(v1_controllers[i], cgroup->directories[cgroup->n - 1], limits, err);
+        if (r < 0)
+            return r;
+    }
+    if (cgroup->n == 0)
+        return error_set(err, -ENOENT, "no cgroup controllers are mounted at %s", mount);
+    return 0;
+}
+
+static void destroy(struct vm_cgroup *cgroup)
+{
+    (void)vm_cgroup_destroy(cgroup);
+}
+
+int vm_cgroup_create(const char *mount, const char *path, const struct vm_cgroup_limits *limits,
+                     struct vm_cgroup *ret, struct error *err)
+{
+    CLEANUP(destroy) struct vm_cgroup cgroup = {.n = 0};
+    CLEANUP_FREE char *normal = string_format("/%s", path);
+    CLEANUP_FREE char *lexical = normal ? path_normalize(normal) : NULL;
+    int r;
+
+    if (!lexical)
+        return error_oom(err);
+    while (*path == '/')
+        path++;
+    if (!*path || !string_ends_with(lexical, path))
+        return error_set(err, -EINVAL, "'%s' is not a cgroup path", path);
+    if (exists(mount, "cgroup.controllers")) {
+        r = delegate_v2(mount, path);
+        if (r < 0)
+            return error_oom(err);
+        r = make_tree(&cgroup, mount, path, err);
+        if (r == 0)
+            r = limit_v2(cgroup.directories[0], limits, err);
+    } else {
+        r = create_v1(mount, path, limits, &cgroup, err);
+    }
+    if (r < 0)
+        return error_wrap(err, r, "cgroup %s", path);
+    *ret = cgroup;
+    cgroup = (struct vm_cgroup){.n = 0};
+    return 0;
+}
+
+int vm_cgroup_open_procs(const struct vm_cgroup *cgroup, int *ret, struct error *err)
+{
+    for (size_t i = 0; i < cgroup->n; i++) {
+        CLEANUP_FREE char *path = path_join(cgroup->directories[i], "cgroup.procs");
+        int r;
+
+        ret[i] = path ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+        if (ret[i] >= 0)
+            continue;
+        r = path ? -errno : -ENOMEM;
+        while (i-- > 0)
+            ret[i] = fd_close(ret[i]);
+        return error_set_errno(err, r, "cannot open %s", string_or(path, "cgroup.procs"));
+    }
+    return (int)cgroup->n;
+}
+
+/* --- looking --- */
+
+uint64_t vm_cgroup_oom_kills(const struct vm_cgroup *cgroup)
+{
+    static const char *const files[] = {"memory.oom_control", "memory.events"};
+    static const char key[] = "\noom_kill ";
+
+    for (size_t i = 0; i < cgroup->n; i++)
+        for (size_t j = 0; j < sizeof(files) / sizeof(files[0]); j++) {
+            CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(CGROUP_FILE_MAX);
+            CLEANUP_FREE char *path = path_join(cgroup->directories[i], files[j]);
+            const char *found;
+
+            if (!path || access(path, R_OK) < 0 || file_read(AT_FDCWD, path, &text, NULL) < 0)
+                continue;
+            found = strstr(buffer_string(&text), key);
+            if (found)
+                return strtoull(found + sizeof(key) - 1, NULL, 10);
+        }
+    return 0;
+}
+
+/* --- ending --- */
+
+/* Kills one process and waits for its end. It is held before it is looked at again, so that a
+ * recycled pid is seen (`still_ours`). */
+static void kill_process(pid_t pid, bool (*still_ours)(pid_t pid, const void *data),
+                         const void *data)
+{
+    CLEANUP(process_release) struct process process = PROCESS_INIT;
+    struct pollfd wait = {.events = POLLIN};
+
+    if (process_open(pid, &process) < 0 || !still_ours(pid, data))
+        return;
+    if (process_signal(&process, SIGKILL) < 0)
+        return;
+    wait.fd = process.pidfd;
+    (void)poll(&wait, 1, VM_KILL_TIMEOUT_MS);
+}
+
+static bool is_in_directory(pid_t pid, const void *data)
+{
+    const char *directory = data;
+    CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(CGROUP_FILE_MAX);
+    CLEANUP_FREE char *path = path_join(directory, "cgroup.procs");
+    CLEANUP_FREE char *line = string_format("\n%d\n", (int)pid);
+
+    if (!path || !line || buffer_append_char(&text, '\n') < 0 ||
+        file_read(AT_FDCWD, path, &text, NULL) < 0)
+        return false;
+    return strstr(buffer_string(&text), line);
+}
+
+/* One pass over cgroup.procs; the number of processes seen or -errno. */
+static int kill_all_inside(const char *directory)
+{
+    CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(CGROUP_FILE_MAX);
+    CLEANUP_FREE char *path = path_join(directory, "cgroup.procs");
+    CLEANUP_STRV char **pids = NULL;
+    int seen = 0;
+    int r;
+
+    if (!path)
+        return -ENOMEM;
+    r = file_read(AT_FDCWD, path, &text, NULL);
+    if (r == 0)
+        r = strv_split(buffer_string(&text), '\n', &pids);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < strv_length(pids); i++) {
+        int pid;
+
+        if (string_to_int(pids[i], 1, INT32_MAX, &pid) < 0)
+            continue;
+        kill_process(pid, is_in_directory, directory);
+        seen++;
+    }
+    return seen;
+}
+
+/* The kernel lets go of a directory a moment after its last process was seen to end (cgroup
+ * membership goes with the final schedule), and version 1 tells nobody: so try again, shortly. */
+static int remove_directory(const char *directory)
+{
+    int64_t deadline = timestamp_monotonic() + VM_KILL_TIMEOUT_MS * INT64_C(1000000);
+
+    for (;;) {
+        int seen;
+
+        if (rmdir(directory) == 0 || errno == ENOENT)
+            return 0;
+        if (errno != EBUSY)
+            return -errno;
+        seen = kill_all_inside(directory);
+        if (seen < 0 && seen != -ENOENT)
+            return seen;
+        if (timestamp_monotonic() > deadline)
+            return -EBUSY;
+        if (seen <= 0)
+            (void)poll(NULL, 0, 1);
+    }
+}
+
+int vm_cgroup_destroy(struct vm_cgroup *cgroup)
+{
+    int first = 0;
+
+    for (size_t i = 0; i < cgroup->n; i++) {
+        int r = remove_directory(cgroup->directories[i]);
+
+        if (r < 0 && first == 0)
+            first = r;
+    }
+    vm_cgroup_release(cgroup);
+    return first;
+}
+
+void vm_cgroup_release(struct vm_cgroup *cgroup)
+{
+    for (size_t i = 0; i < cgroup->n; i++)
+        free(cgroup->directories[i]);
+    cgroup->n = 0;
+}
+
+static bool belongs_to(pid_t pid, const void *data)
+{
+    const uid_t *uid = data;
+    CLEANUP_FREE char *path = string_format("/proc/%d/status", (int)pid);
+    CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(CGROUP_FILE_MAX);
+    CLEANUP_FREE char *line = string_format("\nUid:\t%u\t", (unsigned)*uid);
+    const char *status;
+
+    /* /proc/PID is root's while a process is not dumpable, so its owner does not tell. */
+    if (!path || !line || file_read(AT_FDCWD, path, &text, NULL) < 0)
+        return false;
+    status = buffer_string(&text);
+    return strstr(status, line) && !strstr(status, "\nState:\tZ") && !strstr(status, "\nState:\tX");
+}
+
+int vm_kill_user(uid_t uid)
+{
+    int64_t deadline = timestamp_monotonic() + VM_KILL_TIMEOUT_MS * INT64_C(1000000);
+
+    if (uid == 0)
+        return -EINVAL;
+    for (;;) {
+        CLEANUP_DIR DIR *proc = opendir("/proc");
+        struct dirent *entry;
+        int seen = 0;
+
+        if (!proc)
+            return -errno;
+        while ((entry = readdir(proc))) {
+            int pid;
+
+            if (string_to_int(entry->d_name, 1, INT32_MAX, &pid) < 0 || !belongs_to(pid, &uid))
+                continue;
+            kill_process(pid, belongs_to, &uid);
+            seen++;
+        }
+        if (seen == 0)
+            return 0;
+        if (timestamp_monotonic() > deadline)
+            return -EBUSY;
+    }
+}

@@ -1,0 +1,69 @@
+/* What the kinds of VMM differ in: one file per engine and one row of the table in engine.c.
+ *
+ * Everything here is a function of the configuration alone, so that tests look at the exact command
+ * line; vm.c opens, jails, starts and supervises. */
+#ifndef HULL_VM_ENGINE_H
+#define HULL_VM_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vm/vm.h"
+
+struct error;
+
+/* The VMM's descriptors. 0 is /dev/null, 1 and 2 are the console's pipe. */
+enum vm_fd {
+    VM_FD_LINK = 3,    /* stream socket to hull-init */
+    VM_FD_CONTROL = 4, /* QMP; only with `control` */
+    VM_FD_NIC = 5,     /* only with a NIC */
+    VM_FD_KERNEL = 6,  /* only where the VMM loads the kernel from a file */
+    VM_FD_INITRAMFS = 7,
+    VM_FD_DISKS = 8, /* first of VM_DISKS_MAX */
+};
+
+struct vm_engine_ops {
+    const char *name;
+    bool one_cpu;              /* never gives a guest more than one virtual CPU */
+    bool control;              /* speaks QMP on VM_FD_CONTROL */
+    bool loads_kernel;         /* wants VM_FD_KERNEL; else the program is the kernel */
+    bool proc;                 /* needs /proc in its jail to find its descriptors by name */
+    unsigned long personality; /* personality(2) to set before exec; 0: none */
+    const char *device;        /* a host device that it opens by name, or NULL */
+    unsigned processes_max;    /* processes and threads; bounds what a guest makes of the host */
+    unsigned descriptors_max;
+    uint64_t overhead; /* bytes that the VMM may use besides guest memory */
+    uint64_t reserved; /* bytes of guest memory that its kernel keeps at any size (measured) */
+
+    /* The files of this engine; NULL for one that was not configured. */
+    const char *(*program)(const struct vm_files *files);
+    const char *(*kernel)(const struct vm_files *files);
+    const char *(*initramfs)(const struct vm_files *files);
+    /* Why the engine cannot work here as far as looking tells; 0 if nothing speaks against it.
+     * `root` is put before paths of the host ("" but in tests). The error is one for users. */
+    int (*check)(const struct vm_files *files, const char *root, struct error *err);
+    /* Command line, argv[0] included; *ret_argv is a new vector. -ENOMEM. */
+    int (*command)(const struct vm_config *config, char ***ret_argv, struct error *err);
+    /* The descriptor through which the VMM reaches the NIC's link. */
+    int (*open_nic)(const char *link, struct error *err);
+};
+
+/* Never NULL for a value of the enum; NULL for another. */
+const struct vm_engine_ops *vm_engine_ops(enum vm_engine engine);
+
+extern const struct vm_engine_ops vm_engine_kvm;
+extern const struct vm_engine_ops vm_engine_uml;
+extern const struct vm_engine_ops vm_engine_tcg;
+
+/* 0 if `path` names an ordinary file; else an error that says what is missing and `fix`, how to get
+ * it: "no WHAT at PATH: FIX". */
+int vm_engine_need_file(const char *path, const char *what, const char *fix, struct error *err);
+
+/* Virtual CPUs without the warning. */
+int vm_engine_cpus(const struct vm_engine_ops *ops, double cpus);
+
+/* `memory` plus what the guest kernel keeps for itself, in whole MiB: the guest's MemTotal is then
+ * `memory` within 1 % (User-Mode Linux), or within 6 MiB and 1 % (QEMU, whose kernels differ). */
+uint64_t vm_engine_memory_mib(const struct vm_engine_ops *ops, uint64_t memory);
+
+#endif

@@ -1,0 +1,524 @@
+/* Theory of operation.
+ *
+ * vm_start() opens everything the VMM may have (console pipe, link and control socket pairs,
+ * kernel, initramfs, disks, NIC), makes the cgroup and the jail, and spawns. From then on three
+ * sources of the loop are the VM's: the console's pipe, the VMM's pidfd, and QEMU's control
+ * connection.
+ *
+ * The end is seen on the pidfd and nowhere else: the link or the pipe may close early or, held open
+ * by an orphan of the VMM, late. Before the end is told, the console is drained of what was written
+ * by then, because a panic's line says more than the signal that followed it.
+ *
+ * User-Mode Linux has a process of the host for each address space of the guest. They die with the
+ * VMM, but not necessarily before it is reaped; so ended() and vm_free() first kill and wait for
+ * whatever is left in the cgroup or, without one, of the VM's user. */
+#include "vm/vm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/openat2.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/loop.h"
+#include "base/path.h"
+#include "base/process.h"
+#include "base/strings.h"
+#include "vm/cgroup.h"
+#include "vm/console.h"
+#include "vm/engine.h"
+#include "vm/jail.h"
+#include "vm/qmp.h"
+
+#define CGROUP_MOUNT "/sys/fs/cgroup"
+
+enum {
+    FDS_MAX = VM_FD_DISKS + VM_DISKS_MAX + 3,
+    CONSOLE_CHUNK = 16 * 1024,
+    CONSOLE_DRAIN_MAX = 1024 * 1024, /* a pipe's largest usual size */
+    SUPERVISE_TIMEOUT_MS = 5000,
+};
+
+struct vm {
+    const struct vm_engine_ops *ops;
+    struct loop *loop;
+    struct vm_events events;
+    uid_t uid;
+    struct process process;
+    struct loop_source process_source;
+    struct vm_cgroup cgroup;
+    struct vm_console *console;
+    int console_fd;
+    struct loop_source console_source;
+    int link;
+    int control; /* until the QMP client owns it */
+    struct qmp *qmp;
+    bool powered_off; /* QEMU said that the guest did that */
+    char *kill_reason;
+};
+
+/* What the child gets; all closed in this process once it runs. */
+struct handover {
+    struct process_fd fds[FDS_MAX];
+    size_t n;
+};
+
+/* --- start --- */
+
+static void handover_release(struct handover *handover)
+{
+    for (size_t i = 0; i < handover->n; i++)
+        handover->fds[i].fd = fd_close(handover->fds[i].fd);
+}
+
+/* Consumes fd. */
+static void hand_over(struct handover *handover, int fd, int as)
+{
+    handover->fds[handover->n++] = (struct process_fd){.fd = fd, .as = as};
+}
+
+static int hand_over_file(struct handover *handover, const char *path, int flags, int as,
+                          struct error *err)
+{
+    struct stat st;
+    CLEANUP_CLOSE int fd = open(path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        int r = -errno;
+
+        return error_set_errno(err, r, "cannot open %s", path);
+    }
+    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+        return error_set(err, -EINVAL, "%s is neither a file nor a block device", path);
+    hand_over(handover, TAKE_FD(fd), as);
+    return 0;
+}
+
+static int open_files(const struct vm_config *config, const struct vm_engine_ops *ops,
+                      struct handover *handover, struct error *err)
+{
+    int r =
+        hand_over_file(handover, ops->initramfs(&config->files), O_RDONLY, VM_FD_INITRAMFS, err);
+
+    if (r == 0 && ops->loads_kernel)
+        r = hand_over_file(handover, ops->kernel(&config->files), O_RDONLY, VM_FD_KERNEL, err);
+    for (size_t i = 0; i < config->n_disks && r == 0; i++)
+        r = hand_over_file(handover, config->disks[i].path,
+                           config->disks[i].read_only ? O_RDONLY : O_RDWR, VM_FD_DISKS + (int)i,
+                           err);
+    if (r == 0 && config->nic.link) {
+        r = ops->open_nic(config->nic.link, err);
+        if (r >= 0) {
+            hand_over(handover, r, VM_FD_NIC);
+            r = 0;
+        }
+    }
+    return r;
+}
+
+/* A stream socket pair: our end non-blocking, theirs as the VMM's descriptor `as`. */
+static int open_pair(struct handover *handover, int as, int *ret, struct error *err)
+{
+    int ends[2];
+    int r = fd_socketpair(SOCK_STREAM, ends);
+
+    if (r < 0)
+        return error_set_errno(err, r, "cannot make a socket pair");
+    hand_over(handover, ends[1], as);
+    *ret = ends[0];
+    r = fd_set_nonblocking(ends[0], true);
+    return r < 0 ? error_set_errno(err, r, "cannot make a socket non-blocking") : 0;
+}
+
+static int open_console(struct vm *vm, const char *path, struct handover *handover,
+                        struct error *err)
+{
+    int ends[2];
+    int copy;
+    int r = vm_console_new(path, VM_CONSOLE_MAX, &vm->console, err);
+
+    if (r < 0)
+        return r;
+    r = fd_pipe(0, ends);
+    if (r < 0)
+        return error_set_errno(err, r, "cannot make the console's pipe");
+    vm->console_fd = ends[0];
+    hand_over(handover, ends[1], STDOUT_FILENO);
+    r = fd_set_nonblocking(vm->console_fd, true);
+    copy = r < 0 ? r : fd_dup(ends[1]);
+    if (copy < 0)
+        return error_set_errno(err, copy, "cannot make the console's pipe");
+    hand_over(handover, copy, STDERR_FILENO);
+    return 0;
+}
+
+static int open_all(struct vm *vm, const struct vm_config *config, struct handover *handover,
+                    struct error *err)
+{
+    int r = open_console(vm, config->console_path, handover, err);
+
+    if (r == 0)
+        r = open_pair(handover, VM_FD_LINK, &vm->link, err);
+    if (r == 0 && vm->ops->control)
+        r = open_pair(handover, VM_FD_CONTROL, &vm->control, err);
+    if (r == 0)
+        r = open_files(config, vm->ops, handover, err);
+    return r;
+}
+
+static int make_cgroup(struct vm *vm, const struct vm_config *config, struct error *err)
+{
+    struct vm_cgroup_limits limits = {
+        .memory = vm_engine_memory_mib(vm->ops, config->memory) * 1024 * 1024 + vm->ops->overhead,
+        .cpus = config->cpus,
+        .processes = vm->ops->processes_max,
+    };
+
+    if (!config->cgroup)
+        return 0;
+    return vm_cgroup_create(CGROUP_MOUNT, config->cgroup, &limits, &vm->cgroup, err);
+}
+
+/* Descriptors of the cgroup.procs files, for the jail. */
+struct procs {
+    int fds[VM_CGROUP_TREES_MAX];
+};
+
+static void close_procs(struct procs *procs)
+{
+    for (int i = 0; i < VM_CGROUP_TREES_MAX; i++)
+        procs->fds[i] = fd_close(procs->fds[i]);
+}
+
+static void free_jail(struct vm_jail **jail)
+{
+    *jail = vm_jail_free(*jail);
+}
+
+static int spawn(struct vm *vm, const struct vm_config *config, const struct handover *handover,
+                 struct error *err)
+{
+    /* Not empty: User-Mode Linux does not survive that. */
+    static char home[] = "HOME=/run";
+    static char search[] = "PATH=/usr/sbin:/usr/bin";
+    char *env[] = {home, search, NULL};
+    CLEANUP(close_procs) struct procs procs = {{-EBADF, -EBADF, -EBADF, -EBADF}};
+    CLEANUP(free_jail) struct vm_jail *jail = NULL;
+    CLEANUP_STRV char **argv = NULL;
+    int n_procs = vm_cgroup_open_procs(&vm->cgroup, procs.fds, err);
+    struct vm_jail_spec jail_spec = {
+        .uid = config->uid,
+        .gid = config->gid,
+        .program = vm->ops->program(&config->files),
+        .root = config->runtime_dir,
+        .device = vm->ops->device,
+        .proc = vm->ops->proc,
+        .personality = vm->ops->personality,
+        .processes_max = vm->ops->processes_max,
+        .descriptors_max = vm->ops->descriptors_max,
+        .cgroup_procs = procs.fds,
+        .n_cgroup_procs = n_procs < 0 ? 0 : (size_t)n_procs,
+    };
+    struct process_spec spec = {
+        .path = VM_JAIL_PROGRAM,
+        .env = env,
+        .fds = handover->fds,
+        .n_fds = handover->n,
+        .flags = PROCESS_SETSID | PROCESS_DIE_WITH_PARENT,
+        .prepare = vm_jail_enter,
+    };
+    int r = n_procs < 0 ? n_procs : vm->ops->command(config, &argv, err);
+
+    if (r == 0)
+        r = vm_jail_new(&jail_spec, &jail, err);
+    if (r < 0)
+        return r;
+    spec.argv = argv;
+    spec.prepare_data = jail;
+    r = process_spawn(&spec, &vm->process, err);
+    if (r < 0) {
+        const char *stage = vm_jail_failure(jail);
+
+        return stage ? error_set_errno(err, r, "the VMM's jail cannot %s", stage) : r;
+    }
+    return 0;
+}
+
+static int check_config(const struct vm_config *config, struct error *err)
+{
+    const struct vm_engine_ops *ops = vm_engine_ops(config->engine);
+
+    if (!ops)
+        return error_set(err, -EINVAL, "unknown VM engine");
+    if (config->uid == 0 || config->gid == 0)
+        return error_set(err, -EINVAL, "a utility VM never runs as root");
+    if (config->n_disks > VM_DISKS_MAX)
+        return error_set_class(err, ERROR_INVALID, "a utility VM has at most %d disks, not %zu",
+                               VM_DISKS_MAX, config->n_disks);
+    if (config->memory < VM_MEMORY_MIN)
+        return error_set_class(err, ERROR_INVALID,
+                               "a utility VM needs at least %d MiB of memory, not %" PRIu64,
+                               VM_MEMORY_MIN / 1024 / 1024, config->memory / 1024 / 1024);
+    if (!isfinite(config->cpus) || config->cpus < 0)
+        return error_set_class(err, ERROR_INVALID, "invalid number of CPUs");
+    return ops->check(&config->files, "", err);
+}
+
+static void on_console(struct loop_source *source, uint32_t events);
+static void on_process(struct loop_source *source, uint32_t events);
+static void on_qmp_event(struct qmp *qmp, const char *name, const json_t *payload, void *data);
+
+static int supervise(struct vm *vm, struct error *err)
+{
+    struct qmp_events events = {.event = on_qmp_event, .data = vm};
+    int r = loop_add(vm->loop, &vm->process_source, vm->process.pidfd, EPOLLIN, on_process, vm);
+
+    if (r == 0)
+        r = loop_add(vm->loop, &vm->console_source, vm->console_fd, EPOLLIN, on_console, vm);
+    if (r < 0)
+        return error_set_errno(err, r, "cannot watch the VMM");
+    if (!vm->ops->control)
+        return 0;
+    r = qmp_new(vm->control, vm->loop, &events, &vm->qmp, err);
+    if (r == 0)
+        vm->control = -EBADF;
+    return r;
+}
+
+DEFINE_CLEANUP(struct vm *, cleanup_vm, vm_free)
+
+int vm_start(const struct vm_config *config, struct loop *loop, const struct vm_events *events,
+             struct vm **ret, struct error *err)
+{
+    CLEANUP(handover_release) struct handover handover = {.n = 0};
+    CLEANUP(cleanup_vm) struct vm *vm = NULL;
+    int r = check_config(config, err);
+
+    if (r < 0)
+        return r;
+    vm = calloc(1, sizeof(*vm));
+    if (!vm)
+        return error_oom(err);
+    *vm = (struct vm){
+        .ops = vm_engine_ops(config->engine),
+        .loop = loop,
+        .events = *events,
+        .uid = config->uid,
+        .process = PROCESS_INIT,
+        .process_source = LOOP_SOURCE_INIT,
+        .console_fd = -EBADF,
+        .console_source = LOOP_SOURCE_INIT,
+        .link = -EBADF,
+        .control = -EBADF,
+    };
+    r = open_all(vm, config, &handover, err);
+    if (r == 0)
+        r = make_cgroup(vm, config, err);
+    if (r == 0)
+        r = spawn(vm, config, &handover, err);
+    if (r == 0)
+        r = supervise(vm, err);
+    if (r < 0)
+        return error_wrap(err, r, "cannot start the utility VM");
+    *ret = TAKE_PTR(vm);
+    return 0;
+}
+
+/* --- while it runs --- */
+
+/* Takes what is there, at most `limit` bytes. False at end of file. */
+static bool read_console(struct vm *vm, size_t limit)
+{
+    char chunk[CONSOLE_CHUNK];
+
+    for (size_t taken = 0; taken < limit;) {
+        ssize_t n = read(vm->console_fd, chunk, sizeof(chunk));
+
+        if (n < 0)
+            return errno == EAGAIN || errno == EINTR;
+        if (n == 0)
+            return false;
+        vm_console_feed(vm->console, chunk, (size_t)n);
+        taken += (size_t)n;
+    }
+    return true;
+}
+
+static void on_console(struct loop_source *source, uint32_t events)
+{
+    struct vm *vm = source->data;
+
+    (void)events;
+    if (!read_console(vm, CONSOLE_CHUNK))
+        loop_remove(source);
+}
+
+static void on_qmp_event(struct qmp *qmp, const char *name, const json_t *payload, void *data)
+{
+    struct vm *vm = data;
+    const char *reason = json_string_value(json_object_get(payload, "reason"));
+
+    (void)qmp;
+    if (!string_equal(name, "SHUTDOWN"))
+        return;
+    /* hull-init ends a guest under QEMU by a reset, which works without ACPI too; with -no-reboot
+     * that is the end. A panic resets as well, but says so on the console. */
+    vm->powered_off = string_equal(reason, "guest-shutdown") || string_equal(reason, "guest-reset");
+}
+
+/* --- end --- */
+
+static void describe_exit(struct vm *vm, int status, char *reason, size_t size, bool *ret_clean)
+{
+    const char *last = vm_console_last_line(vm->console);
+
+    if (status == 0 && (!vm->ops->control || vm->powered_off)) {
+        *ret_clean = true;
+        snprintf(reason, size, "powered off");
+    } else if (status > 128) {
+        uint64_t kills = status == 128 + SIGKILL ? vm_cgroup_oom_kills(&vm->cgroup) : 0;
+
+        snprintf(reason, size, "killed by signal %d%s", status - 128,
+                 kills > 0 ? " (out of memory)" : "");
+    } else {
+        snprintf(reason, size, "exit code %d%s%s", status, *last ? ": " : "", last);
+    }
+}
+
+static void describe_end(struct vm *vm, int status, char *reason, size_t size, bool *ret_clean)
+{
+    const char *panic = vm_console_panic(vm->console);
+
+    *ret_clean = false;
+    if (vm->kill_reason)
+        snprintf(reason, size, "%s", vm->kill_reason);
+    else if (panic)
+        snprintf(reason, size, "guest panic: %s", panic);
+    else
+        describe_exit(vm, status, reason, size, ret_clean);
+}
+
+/* Kills what the VMM left behind, and waits for that. */
+static void sweep(struct vm *vm)
+{
+    if (vm->cgroup.n > 0)
+        (void)vm_cgroup_destroy(&vm->cgroup);
+    else if (vm->uid != 0)
+        (void)vm_kill_user(vm->uid);
+    vm->uid = 0; /* may be somebody else's from now on */
+}
+
+static void on_process(struct loop_source *source, uint32_t events)
+{
+    struct vm *vm = source->data;
+    char reason[VM_REASON_MAX];
+    int status = 0;
+    bool clean;
+    int r;
+
+    (void)events;
+    loop_remove(source);
+    r = process_wait(&vm->process, &status);
+    (void)read_console(vm, CONSOLE_DRAIN_MAX);
+    loop_remove(&vm->console_source);
+    if (r < 0) {
+        clean = false;
+        snprintf(reason, sizeof(reason), "its end could not be read: %s", strerror(-r));
+    } else {
+        /* QEMU's last words may still be in the socket; the loop is level-triggered and fair, but
+         * which source comes first is chance. */
+        qmp_drain(vm->qmp);
+        describe_end(vm, status, reason, sizeof(reason), &clean);
+    }
+    sweep(vm);
+    /* The last thing done here: the callee may free the VM. */
+    if (vm->events.ended)
+        vm->events.ended(vm, clean, reason, vm->events.data);
+}
+
+void vm_kill(struct vm *vm, const char *reason)
+{
+    if (vm->process.pid <= 0)
+        return;
+    if (!vm->kill_reason && reason)
+        vm->kill_reason = strdup(reason); /* NULL when out of memory: the signal will tell */
+    (void)process_signal(&vm->process, SIGKILL);
+}
+
+int vm_power_down(struct vm *vm, struct error *err)
+{
+    if (!vm->qmp)
+        return error_set(err, -EOPNOTSUPP, "engine '%s' has no power button", vm->ops->name);
+    return qmp_command(vm->qmp, "system_powerdown", NULL, NULL, NULL, err);
+}
+
+int vm_link(const struct vm *vm)
+{
+    return vm->link;
+}
+
+pid_t vm_pid(const struct vm *vm)
+{
+    return vm->process.pid;
+}
+
+int vm_open_management(const struct vm *vm, struct error *err)
+{
+    CLEANUP_FREE char *path = string_format("/proc/%d/root", (int)vm->process.pid);
+    CLEANUP_CLOSE int root = -EBADF;
+    CLEANUP_CLOSE int fd = -EBADF;
+    struct stat st;
+    int r;
+
+    if (!path)
+        return error_oom(err);
+    if (vm->ops->control)
+        return error_set(err, -EOPNOTSUPP, "engine '%s' has no management console", vm->ops->name);
+    root = vm->process.pid > 0 ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (root < 0)
+        return error_set(err, -ENOENT, "the VMM has gone");
+    /* /run belongs to the VMM: it could put a symbolic link there that leads to a socket of ours.
+     */
+    r = path_openat2(root, "run/vm/mconsole", O_PATH | O_NOFOLLOW, 0,
+                     RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+    if (r < 0)
+        return error_set_errno(err, r, "cannot open the VM's management console");
+    fd = r;
+    if (fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return error_set(err, -EINVAL, "the VM's management console is not a socket");
+    return TAKE_FD(fd);
+}
+
+struct vm *vm_free(struct vm *vm)
+{
+    if (!vm)
+        return NULL;
+    loop_remove(&vm->process_source);
+    loop_remove(&vm->console_source);
+    vm->qmp = qmp_free(vm->qmp);
+    if (vm->process.pid > 0) {
+        (void)process_signal(&vm->process, SIGKILL);
+        (void)process_wait_timeout(&vm->process, SUPERVISE_TIMEOUT_MS, NULL);
+    } else if (vm->process.pidfd < 0) {
+        vm->uid = 0; /* nothing was ever started as that user */
+    }
+    sweep(vm);
+    process_release(&vm->process);
+    vm->console = vm_console_free(vm->console);
+    fd_close(vm->console_fd);
+    fd_close(vm->link);
+    fd_close(vm->control);
+    free(vm->kill_reason);
+    free(vm);
+    return NULL;
+}

@@ -1,0 +1,125 @@
+/* A utility VM: a VMM process of its own user with its own kernel, whose pid 1 is hull-init.
+ *
+ *     vm_start(&config, loop, &events, &vm, err)
+ *     vm_link(vm)                     the serial line to hull-init: speak the compute protocol
+ * there
+ *     ... events->ended(vm, reason) when the VMM process is gone, however that came about ...
+ *     vm_free(vm)
+ *
+ * The guest speaks first: what the host sends before it has read the guest's hello may be echoed or
+ * lost, because the guest's end is a terminal line until hull-init has made it raw.
+ *
+ * The VM never sees a path of the host: disks, NIC and serial line come to the VMM as open
+ * descriptors (vm/engine.h numbers them), and its root directory is empty (vm/jail.h). Everything
+ * read from it is hostile.
+ *
+ * On the guest kernel's command line hull-init finds
+ *     hull.link=ttyS0                        User-Mode Linux: the serial line /dev/ttyS0
+ *     hull.link=port:hull                    QEMU: the virtio-serial port whose `name` is "hull"
+ * Disks are /dev/ubda, /dev/ubdb, ... and /dev/vda, /dev/vdb, ... in the order of `disks`. */
+#ifndef HULL_VM_VM_H
+#define HULL_VM_VM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct error;
+struct loop;
+struct vm;
+
+enum vm_engine { VM_ENGINE_KVM, VM_ENGINE_UML, VM_ENGINE_TCG, VM_ENGINE_MAX };
+const char *vm_engine_to_string(enum vm_engine engine); /* "kvm", "uml", "tcg" */
+int vm_engine_from_string(const char *text);            /* -EINVAL; "auto" is not one */
+
+enum {
+    VM_DISKS_MAX = 16,
+    VM_MEMORY_MIN = 48 * 1024 * 1024,
+    VM_CONSOLE_MAX = 256 * 1024, /* size of the console's file; it holds the last bytes, at least
+                                  * half as many */
+    VM_REASON_MAX = 512,         /* longest reason given to ended(), with its NUL */
+    VM_CPUS_MAX = 64,
+};
+#define VM_MEMORY_DEFAULT (1024ULL * 1024 * 1024)
+#define VM_SCRATCH_DEFAULT (20ULL * 1024 * 1024 * 1024)
+
+/* How a link-layer interface reaches the VMM: User-Mode Linux takes an AF_PACKET socket bound to
+ * `link`, QEMU a tap device of that name. */
+struct vm_nic {
+    const char *link; /* NULL: no NIC */
+    const char *mac;
+    unsigned mtu; /* of User-Mode Linux's interface; 0: 1500 */
+};
+
+struct vm_disk {
+    const char *path;
+    bool read_only;
+};
+
+/* Where programs and guest kernels are. All paths absolute; NULL where there is none. */
+struct vm_files {
+    const char *uml_kernel;    /* User-Mode Linux executable */
+    const char *x86_kernel;    /* vmlinuz or vmlinux for QEMU */
+    const char *initramfs;     /* cpio with hull-init as /init (made by vm_initramfs_write) */
+    const char *x86_initramfs; /* the same plus kernel modules; NULL: `initramfs` */
+    const char *qemu;          /* qemu-system-x86_64 */
+};
+
+struct vm_config {
+    const char *id; /* container id */
+    enum vm_engine engine;
+    struct vm_files files;
+    uint64_t memory;                    /* bytes of guest memory */
+    double cpus;                        /* 0: one virtual CPU, uncapped */
+    struct vm_disk disks[VM_DISKS_MAX]; /* in the order in which the guest numbers them from 0 */
+    size_t n_disks;
+    struct vm_nic nic;
+    const char *console_path; /* bounded file of the guest's console, made 0600 */
+    const char *runtime_dir;  /* an existing directory of this VM's own; its jail is mounted there,
+                               * which only the VMM sees */
+    const char *cgroup; /* path below the cgroup mounts that the VMM is to be in, made here and
+                         * removed by vm_free(); or NULL */
+    uid_t uid;          /* the user that the VMM runs as; never 0, and of no other process */
+    gid_t gid;
+};
+
+struct vm_events {
+    /* The VMM process ended. `reason` says why in words ("killed by signal 9", "guest panic: ...",
+     * "powered off"); `clean` is true after an orderly power-off. Called once, from the loop. */
+    void (*ended)(struct vm *vm, bool clean, const char *reason, void *data);
+    void *data;
+};
+
+/* Starts the VMM, jailed, and returns at once; the guest's first bytes on the link say that it is
+ * up. The config and what it points to may be freed afterwards. The VMM dies with the calling
+ * thread. Needs root; what the jail cannot have is an error, never a weaker jail. */
+int vm_start(const struct vm_config *config, struct loop *loop, const struct vm_events *events,
+             struct vm **ret, struct error *err);
+
+/* Non-blocking stream to and from hull-init; owned by the vm. */
+int vm_link(const struct vm *vm);
+pid_t vm_pid(const struct vm *vm);
+
+/* Opens the management console of a User-Mode Linux VM (mconsole: hot plug, stop, continue): an
+ * O_PATH descriptor of the unix datagram socket in the VMM's own file system, to be addressed as
+ * /proc/self/fd/N. -EOPNOTSUPP with QEMU, -ENOENT while the guest is too young to have one,
+ * -EINVAL if the VMM has put something else there. */
+int vm_open_management(const struct vm *vm, struct error *err);
+
+/* Ends the VM at once (SIGKILL); ended() follows. `reason` becomes part of what it is told. */
+void vm_kill(struct vm *vm, const char *reason);
+
+/* Asks the VMM to end in its own time: presses the guest's power button (QEMU); User-Mode Linux has
+ * none: -EOPNOTSUPP. hull-init's `shutdown` request is the usual way to end a VM in order. */
+int vm_power_down(struct vm *vm, struct error *err);
+
+/* Number of virtual CPUs the engine gives for this request, and a warning when that is fewer than
+ * asked (User-Mode Linux with its memory boundary on has one). *ret_warning malloc'd or NULL. */
+int vm_cpus(enum vm_engine engine, double cpus, char **ret_warning);
+
+/* Kills the VMM and every process of its user, waits for them, removes its cgroup. ended() is not
+ * called any more. May be called from ended(). NULL is fine. Returns NULL. */
+struct vm *vm_free(struct vm *vm);
+
+#endif

@@ -1,0 +1,163 @@
+# shellcheck shell=bash
+# What the end-to-end tests share. Loaded by each .bats file; tests/e2e/run sets the variables.
+#
+#   HULL_ISOLATION   process or hyperv: which column of the table a common test is
+#   HULL_CLIENT      the program that `docker` calls: the real docker client, or hull
+#   HULL             the hull command
+#   HULL_WORLD       the run's folder; HULL_WORLD/NAME is the engine NAME (see engine_start)
+
+bats_require_minimum_version 1.5.0
+
+# ---------------------------------------------------------------------------- needs
+
+# need FEATURE: skips the test where the feature is missing, or fails it where it must run.
+need() {
+        local reason
+        if grep -qx "$1" "$HULL_WORLD/features"; then
+                return 0
+        fi
+        reason=$(sed -n "s/^no $1: //p" "$HULL_WORLD/features")
+        if [[ " ${HULL_MUST_RUN:-} " == *" $1 "* ]]; then
+                printf '%s is in HULL_MUST_RUN, but: %s\n' "$1" "${reason:-not available}" >&2
+                return 1
+        fi
+        skip "needs $1: ${reason:-not available}"
+}
+
+# The common files' setup.
+common_setup() {
+        need client
+        if [[ $HULL_ISOLATION == hyperv ]]; then
+                need hyperv
+        fi
+}
+
+# ---------------------------------------------------------------------------- commands
+
+# Every command is bounded; LIMIT=SECONDS before a call changes it.
+docker() { timeout --kill-after=5 "${LIMIT:-60}" "$HULL_CLIENT" "$@"; }
+hull() { timeout --kill-after=5 "${LIMIT:-60}" "$HULL" "$@"; }
+pty() { timeout --kill-after=5 "${LIMIT:-60}" "$HULL_E2E/pty" "$@"; }
+image_tool() { timeout --kill-after=5 "${LIMIT:-120}" "$HULL_E2E/image-tool" "$@"; }
+
+# drun ARGUMENT...: docker run in the isolation under test.
+drun() { docker run --isolation="$HULL_ISOLATION" "$@"; }
+
+# box NAME OPTION...: a container that waits, and does nothing else.
+box() {
+        local name=$1
+        shift
+        drun -d --name "$name" "$@" hull/nano sleep 100000 >/dev/null
+}
+
+inspect() { docker inspect -f "$2" "$1"; } # inspect NAME TEMPLATE
+identity() { inspect "$1" '{{.Id}}'; }
+address() { inspect "$1" '{{.NetworkSettings.IPAddress}}'; }
+
+# api METHOD PATH CURL-OPTION...: sets $status to the HTTP status and $body.
+api() {
+        local method=$1 path=$2 answer
+        shift 2
+        answer=$(curl --silent --max-time 30 --unix-socket "${DOCKER_HOST#unix://}" \
+                --request "$method" --write-out '\n%{http_code}' "$@" "http://localhost$path") || true
+        status=${answer##*$'\n'}
+        body=${answer%$'\n'*}
+}
+
+# Removes all containers of the engine; the files' teardown.
+remove_all() {
+        local -a ids
+        mapfile -t ids < <(docker ps -aq)
+        ((${#ids[@]} == 0)) || docker rm -f "${ids[@]}" >/dev/null
+}
+
+# ---------------------------------------------------------------------------- assertions
+
+fail() {
+        printf '%s\n' "$@" >&2
+        return 1
+}
+
+# eq EXPECTED GOT [WHAT]
+eq() {
+        [[ $1 == "$2" ]] || fail "${3:-value}:" "  expected: $1" "  got:      $2"
+}
+
+# has TEXT IN
+has() {
+        [[ $2 == *"$1"* ]] || fail "expected to find: $1" "in: $2"
+}
+
+# lacks TEXT IN
+lacks() {
+        [[ $2 != *"$1"* ]] || fail "expected not to find: $1" "in: $2"
+}
+
+# like PATTERN GOT: an extended regular expression over the whole.
+like() {
+        [[ $2 =~ ^($1)$ ]] || fail "expected to match: $1" "got: $2"
+}
+
+# exits CODE COMMAND...: $output is what it wrote.
+exits() {
+        local code=$1
+        shift
+        run "$@"
+        ((status == code)) || fail "expected exit code $code, got $status: $*" "$output"
+}
+
+# eventually SECONDS COMMAND...: it succeeds within that time.
+eventually() {
+        local end=$((SECONDS + $1))
+        shift
+        until "$@"; do
+                ((SECONDS < end)) || fail "did not come true in time: $*" || return 1
+                read -rt 0.05 <> <(:) || true
+        done
+}
+
+log_has() { [[ $(docker logs "$1" 2>&1) == *"$2"* ]]; } # log_has NAME TEXT
+is_state() { [[ $(inspect "$1" '{{.State.Status}}') == "$2" ]]; }
+gone() { ! docker inspect "$1" >/dev/null 2>&1; }
+
+# ---------------------------------------------------------------------------- engines
+
+# engine_start NAME OPTION...: starts the engine of that name, and waits until it answers. Its
+# folder is HULL_WORLD/NAME with root, state, hull.sock, hulld.log and hulld.pid.
+engine_start() {
+        local name=$1 folder=$HULL_WORLD/$1 pid
+        shift
+        mkdir -p "$folder"
+        echo '{}' >"$folder/hulld.json"
+        "$HULL_BUILD/programs/hulld" -H "unix://$folder/hull.sock" --root "$folder/root" \
+                --state "$folder/state" --config "$folder/hulld.json" "$@" \
+                </dev/null >>"$folder/hulld.log" 2>&1 3>&- 4>&- &
+        pid=$!
+        disown "$pid"
+        echo "$pid" >"$folder/hulld.pid"
+        until curl --silent --fail --max-time 5 --unix-socket "$folder/hull.sock" \
+                http://localhost/_ping >/dev/null 2>&1; do
+                kill -0 "$pid" 2>/dev/null || fail "hulld did not start:" "$(tail -n 20 "$folder/hulld.log")" || return 1
+                ((SECONDS < ${ENGINE_DEADLINE:=SECONDS + 60})) || fail "hulld does not answer" || return 1
+                read -rt 0.02 <> <(:) || true
+        done
+        unset ENGINE_DEADLINE
+        # Who was made is remembered, so that the last test can look for traces.
+        DOCKER_HOST=unix://$folder/hull.sock "$HULL" events --since 1 --filter type=container \
+                --filter event=create --format '{{.Actor.ID}}' \
+                </dev/null >>"$HULL_WORLD/ids" 2>/dev/null 3>&- 4>&- &
+        disown $!
+}
+
+process_gone() { [[ ! -e /proc/$1 || $(cut -d ' ' -f 3 "/proc/$1/stat" 2>/dev/null) == Z ]]; }
+
+# engine_stop NAME [SIGNAL]
+engine_stop() {
+        local pid
+        pid=$(cat "$HULL_WORLD/$1/hulld.pid")
+        kill "-${2:-TERM}" "$pid" 2>/dev/null || return 0
+        eventually 20 process_gone "$pid"
+}
+
+# use NAME: the commands that follow speak to that engine.
+use() { export DOCKER_HOST=unix://$HULL_WORLD/$1/hull.sock; }

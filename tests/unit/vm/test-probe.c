@@ -1,0 +1,267 @@
+#include "fixture.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "base/strings.h"
+#include "vm/probe.h"
+
+enum { SHORT_MS = 700 };
+
+static struct vm_probe_config probe_config(struct fixture *fixture)
+{
+    return (struct vm_probe_config){
+        .files = fixture->config.files,
+        .cache_path = fixture->console, /* a name in the directory, not used otherwise */
+        .runtime_dir = fixture->root,
+        .uid = fixture->config.uid,
+        .gid = fixture->config.gid,
+        .timeout_ms = SHORT_MS,
+        .host_root = fixture->directory,
+    };
+}
+
+/* One probe of `engine` by a fake that follows `script`. */
+static struct vm_verdict probe(struct fixture *fixture, enum vm_engine engine, const char *script)
+{
+    const struct vm_probe_config config = probe_config(fixture);
+    struct vm_verdict verdict = {.engine = VM_ENGINE_MAX};
+
+    if (script)
+        fixture_write(fixture->initramfs, script);
+    assert_int_equal(vm_probe(&config, engine, &verdict, &fixture->error), 0);
+    assert_int_equal(verdict.engine, engine);
+    assert_string_not_equal(verdict.reason, "");
+    assert_int_equal(fixture_count_processes(fixture->config.uid), 0);
+    /* Nothing but the directory itself is left of its runtime files. */
+    assert_int_equal(rmdir(fixture->root), 0);
+    assert_int_equal(mkdir(fixture->root, 0700), 0);
+    return verdict;
+}
+
+static void test_works(void **state)
+{
+    struct fixture *fixture = *state;
+    struct vm_verdict verdict;
+
+    fixture_need_root();
+    verdict = probe(fixture, VM_ENGINE_UML, "hello\nwait\n");
+    assert_true(verdict.works);
+    assert_in_range(verdict.boot_ms, 1, SHORT_MS);
+    assert_true(string_starts_with(verdict.reason, "booted in "));
+}
+
+static void test_times_out(void **state)
+{
+    struct fixture *fixture = *state;
+    struct vm_verdict verdict;
+
+    fixture_need_root();
+    verdict = probe(fixture, VM_ENGINE_UML, "wait\n");
+    assert_false(verdict.works);
+    assert_int_equal(verdict.boot_ms, 0);
+    assert_string_equal(verdict.reason, "the utility VM did not answer within 0.7 s");
+}
+
+static void test_dies(void **state)
+{
+    struct fixture *fixture = *state;
+    struct vm_verdict verdict;
+
+    fixture_need_root();
+    verdict = probe(fixture, VM_ENGINE_UML, "print no such CPU\nexit 7\n");
+    assert_false(verdict.works);
+    assert_string_equal(verdict.reason,
+                        "the utility VM ended before it answered: exit code 7: no such CPU");
+}
+
+static void test_panics(void **state)
+{
+    struct fixture *fixture = *state;
+    struct vm_verdict verdict;
+
+    fixture_need_root();
+    verdict =
+        probe(fixture, VM_ENGINE_UML, "print Kernel panic - not syncing: no init\nsignal 6\n");
+    assert_string_equal(verdict.reason,
+                        "the utility VM ended before it answered: guest panic: no init");
+}
+
+static void test_garbage(void **state)
+{
+    struct fixture *fixture = *state;
+    struct vm_verdict verdict;
+
+    fixture_need_root();
+    verdict = probe(fixture, VM_ENGINE_UML, "garbage\nwait\n");
+    assert_false(verdict.works);
+    assert_null(strstr(verdict.reason, "within"));
+    assert_null(strstr(verdict.reason, "ended"));
+}
+
+static void test_another_version(void **state)
+{
+    struct fixture *fixture = *state;
+    struct vm_verdict verdict;
+
+    fixture_need_root();
+    verdict = probe(fixture, VM_ENGINE_UML, "old-hello\nwait\n");
+    assert_false(verdict.works);
+    assert_non_null(strstr(verdict.reason, "99"));
+}
+
+static void test_is_remembered(void **state)
+{
+    struct fixture *fixture = *state;
+    struct vm_verdict first;
+    struct vm_verdict second;
+    CLEANUP_FREE char *same = NULL;
+
+    fixture_need_root();
+    first = probe(fixture, VM_ENGINE_UML, "print no such CPU\nexit 7\n");
+    /* Remembered: the exact reason, though the fake would now say something else. It is told by
+     * what does not show in the file's identity: a bind would be too much here, so the text of the
+     * cache is changed. */
+    same = fixture_read(fixture->console);
+    char *found = strstr(same, "no such CPU");
+    assert_non_null(found);
+    memcpy(found, "NO SUCH cpu", 11);
+    fixture_write(fixture->console, same);
+    second = probe(fixture, VM_ENGINE_UML, NULL);
+    assert_false(second.works);
+    assert_string_equal(second.reason,
+                        "the utility VM ended before it answered: exit code 7: NO SUCH cpu");
+    assert_string_not_equal(first.reason, second.reason);
+}
+
+static void test_refresh_boots_again(void **state)
+{
+    struct fixture *fixture = *state;
+    struct vm_probe_config config = probe_config(fixture);
+    struct vm_verdict verdict;
+
+    fixture_need_root();
+    probe(fixture, VM_ENGINE_UML, "exit 7\n");
+    CLEANUP_FREE char *text = fixture_read(fixture->console);
+    memcpy(strstr(text, "code 7"), "code 8", 6);
+    fixture_write(fixture->console, text);
+    config.refresh = true;
+    assert_int_equal(vm_probe(&config, VM_ENGINE_UML, &verdict, NULL), 0);
+    assert_true(string_ends_with(verdict.reason, "exit code 7"));
+}
+
+static void test_another_file_is_probed_anew(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture_need_root();
+    assert_false(probe(fixture, VM_ENGINE_UML, "exit 7\n").works);
+    assert_true(probe(fixture, VM_ENGINE_UML, "hello\nwait\n").works);
+    assert_false(probe(fixture, VM_ENGINE_UML, "exit 7\n").works);
+}
+
+static void test_a_broken_cache_is_no_cache(void **state)
+{
+    static const char *const texts[] = {"",
+                                        "garbage",
+                                        "[]",
+                                        "{\"version\": 1}",
+                                        "{\"version\": 99, \"engines\": {}}",
+                                        "{\"version\": 1, \"engines\": {\"uml\": 7}}"};
+    struct fixture *fixture = *state;
+
+    fixture_need_root();
+    fixture_write(fixture->initramfs, "hello\nwait\n");
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        fixture_write(fixture->console, texts[i]);
+        assert_true(probe(fixture, VM_ENGINE_UML, NULL).works);
+    }
+}
+
+static void test_engines_are_remembered_apart(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture_need_root();
+    assert_false(probe(fixture, VM_ENGINE_TCG, "exit 3\n").works);
+    assert_false(probe(fixture, VM_ENGINE_UML, NULL).works);
+    CLEANUP_FREE char *text = fixture_read(fixture->console);
+    assert_non_null(strstr(text, "\"uml\""));
+    assert_non_null(strstr(text, "\"tcg\""));
+}
+
+static void test_auto_takes_the_first_that_works(void **state)
+{
+    struct fixture *fixture = *state;
+    struct vm_probe_config config = probe_config(fixture);
+    enum vm_engine engine = VM_ENGINE_MAX;
+
+    fixture_need_root();
+    fixture_write(fixture->initramfs, "hello\nwait\n");
+    assert_int_equal(vm_probe_auto(&config, &engine, NULL), 0);
+    assert_int_equal(engine, VM_ENGINE_UML); /* kvm: no /dev/kvm below host_root */
+    config.files.uml_kernel = NULL;
+    assert_int_equal(vm_probe_auto(&config, &engine, NULL), 0);
+    assert_int_equal(engine, VM_ENGINE_TCG);
+}
+
+static void test_auto_tells_all_reasons(void **state)
+{
+    struct fixture *fixture = *state;
+    struct vm_probe_config config = probe_config(fixture);
+    enum vm_engine engine = VM_ENGINE_MAX;
+
+    config.files = (struct vm_files){.uml_kernel = "/nonexistent/linux"};
+    assert_int_equal(vm_probe_auto(&config, &engine, &fixture->error), -ENODEV);
+    assert_int_equal(engine, VM_ENGINE_MAX);
+    assert_int_equal(fixture->error.class, ERROR_UNAVAILABLE);
+    assert_string_equal(
+        fixture->error.message,
+        "isolation 'hyperv' is not available: kvm: no /dev/kvm: this host has no hardware "
+        "virtualization, or its module (kvm_intel, kvm_amd) is not loaded; uml: no User-Mode Linux "
+        "kernel at /nonexistent/linux: build it with `make kernel`; tcg: no qemu-system-x86_64 is "
+        "configured: install the package qemu-system-x86");
+}
+
+static void test_a_named_engine_never_becomes_another(void **state)
+{
+    struct fixture *fixture = *state;
+    struct vm_probe_config config = probe_config(fixture);
+
+    config.files.uml_kernel = NULL; /* the other engines' files are there */
+    assert_int_equal(vm_probe_named(&config, VM_ENGINE_UML, &fixture->error), -ENODEV);
+    assert_int_equal(fixture->error.class, ERROR_UNAVAILABLE);
+    assert_string_equal(fixture->error.message,
+                        "isolation 'hyperv' is not available: uml: no User-Mode Linux kernel is "
+                        "configured: build it with `make kernel`");
+}
+
+int main(void)
+{
+#define ROW(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
+    const struct CMUnitTest tests[] = {
+        ROW(test_works),
+        ROW(test_times_out),
+        ROW(test_dies),
+        ROW(test_panics),
+        ROW(test_garbage),
+        ROW(test_another_version),
+        ROW(test_is_remembered),
+        ROW(test_refresh_boots_again),
+        ROW(test_another_file_is_probed_anew),
+        ROW(test_a_broken_cache_is_no_cache),
+        ROW(test_engines_are_remembered_apart),
+        ROW(test_auto_takes_the_first_that_works),
+        ROW(test_auto_tells_all_reasons),
+        ROW(test_a_named_engine_never_becomes_another),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
