@@ -88,7 +88,7 @@ take_lock() {
 apt_setup() {
         local apt=$work/apt source
         rm -rf -- "$apt"
-        mkdir -p -- "$apt"/{lists/partial,archives/partial,sources,state}
+        mkdir -p -- "$apt"/{lists/partial,archives/partial,sources,state,download}
         : >"$apt/state/status"
         for source in "$@"; do
                 printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n\n' \
@@ -120,7 +120,7 @@ EOF
         # As root, apt fetches as the user _apt, who must get at these folders.
         if ((EUID == 0)) && id _apt >/dev/null 2>&1; then
                 chmod 711 -- "$work"
-                chown _apt -- "$work" "$apt"/{lists,archives}/partial
+                chown _apt -- "$apt"/{lists/partial,archives/partial,download}
         fi
         export APT_CONFIG=$apt/apt.conf
         apt-get -qq -o APT::Update::Error-Mode=any update >&2 ||
@@ -131,9 +131,11 @@ EOF
 apt_fetch() {
         local files
         say "downloading $1 $2"
-        (cd -- "$work" && apt-get -q download "$1=$2" >&2) || die "cannot download $1 $2"
-        files=("$work/$1_"*.deb)
-        mv -- "${files[0]}" "$3"
+        (cd -- "$work/apt/download" && apt-get -q download "$1=$2" >&2) || die "cannot download $1 $2"
+        files=("$work/apt/download/$1_"*.deb)
+        # A copy, so that it belongs to this user and not to _apt.
+        cp -- "${files[0]}" "$3"
+        rm -- "${files[0]}"
 }
 
 # remember FILE KEY VERSION: the cache's answer for these inputs, replaced in one step.

@@ -233,6 +233,7 @@ static int check_content_type(const char *type, struct error *err)
 int request_json(const struct request *request, bool required, json_t **ret, struct error *err)
 {
     CLEANUP_JSON json_t *document = NULL;
+    struct error problem = ERROR_INIT;
     int r = 0;
 
     if (request->body.length == 0 && !required && string_is_empty(request->content_type)) {
@@ -249,9 +250,15 @@ int request_json(const struct request *request, bool required, json_t **ret, str
     if (request->body.length == 0)
         return error_set_class(err, ERROR_INVALID,
                                "invalid JSON: got EOF while reading request body");
-    r = json_parse(request->body.data, request->body.length, &document, err);
-    if (r < 0)
-        return error_wrap(err, r, "invalid JSON");
+    r = json_parse(request->body.data, request->body.length, &document, &problem);
+    if (r < 0) {
+        const char *what = problem.message;
+
+        /* json_parse() says so too. */
+        if (string_starts_with(what, "invalid JSON "))
+            what += strlen("invalid JSON ");
+        return error_set_class(err, problem.class, "invalid JSON: %s", what);
+    }
     if (!json_is_object(document))
         return error_set_class(err, ERROR_INVALID, "invalid JSON: the body must be an object");
     *ret = TAKE_PTR(document);

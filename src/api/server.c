@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 
 enum { SERVER_COMPLAINT_MAX = 512 };
@@ -61,6 +62,7 @@ static void handle_complaint(void *data, const char *format, va_list args)
     if (!server->config.complain)
         return;
     (void)vsnprintf(text, sizeof(text), format, args);
+    text[strcspn(text, "\n")] = '\0';
     server->config.complain(server->config.report_data, text);
 }
 

@@ -88,6 +88,13 @@ int compute_client_fd(const struct compute_client *client)
     return wire_connection_fd(client->connection);
 }
 
+void compute_client_on_exit(struct compute_client *client, compute_exit_handler *on_exit,
+                            void *data)
+{
+    client->on_exit = on_exit;
+    client->on_exit_data = data;
+}
+
 /* --- calls --- */
 
 static void handle_answer(struct wire_connection *connection, json_t *ok, const struct error *error,
@@ -316,6 +323,7 @@ int compute_client_exec(struct compute_client *client, const char *exec_id, json
     if (r < 0)
         return r;
     client->terminal = terminal;
+    string_copy(client->exec_id, sizeof(client->exec_id), exec_id);
     if (ret_pid)
         *ret_pid = (pid_t)json_integer_value(json_object_get(answer, "pid"));
     return 0;

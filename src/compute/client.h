@@ -73,8 +73,14 @@ int compute_client_attach(struct compute_client *client, const struct compute_st
 int compute_client_exec(struct compute_client *client, const char *exec_id, json_t *process,
                         const struct compute_streams *streams, pid_t *ret_pid, struct error *err);
 
+/* Tells, from within the pump, how the exec of this connection ended; called once at most. */
+typedef void compute_exit_handler(const char *exec_id, int code, void *data);
+void compute_client_on_exit(struct compute_client *client, compute_exit_handler *on_exit,
+                            void *data);
+
 /* Carries bytes both ways between the attached streams and a hijacked connection until the streams
- * end, the peer goes or the user detaches. `fd` is the connection (not owned); `early` are bytes
+ * end, the peer goes or the user detaches. An exec's end is waited for even when its streams end
+ * before it: who sees the connection close may ask for the exit status. `fd` is the connection (not owned); `early` are bytes
  * that the client had already sent. With `multiplexed`, output is framed as docker's stdcopy
  * (8-byte header: stream, 0, 0, 0, big-endian length); else raw. Half-closes are passed on. */
 enum compute_pump_end { COMPUTE_PUMP_ENDED, COMPUTE_PUMP_PEER_GONE, COMPUTE_PUMP_DETACHED };

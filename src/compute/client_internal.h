@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "compute/client.h"
 #include "compute/detach.h"
+#include "sandbox/agent.h"
 #include "wire/connection.h"
 #include "wire/queue.h"
 
@@ -24,6 +25,12 @@ struct compute_client {
     bool answered;
     json_t *answer;
     struct error failure;
+
+    /* the exec that this connection started */
+    char exec_id[AGENT_EXEC_ID_MAX + 1]; /* "": none */
+    bool exec_over;
+    compute_exit_handler *on_exit;
+    void *on_exit_data;
 
     /* streams */
     bool terminal;

@@ -1,5 +1,6 @@
 /* The client's streams, and their way to and from a hijacked HTTP connection. */
 #include "base/fd.h"
+#include "base/strings.h"
 #include "compute/client_internal.h"
 
 #include <errno.h>
@@ -169,6 +170,28 @@ static int pump_input(struct pump *pump)
     return 0;
 }
 
+/* Looks for the end of this connection's exec among the events that came; nobody else wants them. */
+static void take_exit(struct compute_client *client)
+{
+    size_t i;
+    json_t *event;
+
+    json_array_foreach(client->events, i, event)
+    {
+        const char *name = json_string_value(json_object_get(event, "event"));
+        const char *exec = json_string_value(json_object_get(event, "exec"));
+
+        if (!string_equal(name, "exit") || !*client->exec_id || client->exec_over ||
+            !string_equal(exec, client->exec_id))
+            continue;
+        client->exec_over = true;
+        if (client->on_exit)
+            client->on_exit(exec, (int)json_integer_value(json_object_get(event, "code")),
+                            client->on_exit_data);
+    }
+    (void)json_array_clear(client->events);
+}
+
 static bool pump_is_over(const struct pump *pump)
 {
     const struct compute_client *client = pump->client;
@@ -177,6 +200,8 @@ static bool pump_is_over(const struct pump *pump)
         return false;
     if (wire_connection_is_closed(client->connection))
         return true;
+    if (*client->exec_id && !client->exec_over)
+        return false;
     return !outputs_open(client) && (client->has_outputs || !client->input);
 }
 
@@ -228,6 +253,7 @@ int compute_client_pump(struct compute_client *client, int fd, const void *early
     pump_early(&pump);
     r = pump.detached ? COMPUTE_PUMP_DETACHED + 1 : 0;
     while (r == 0) {
+        take_exit(client);
         if (pump_is_over(&pump))
             r = COMPUTE_PUMP_ENDED + 1;
         else

@@ -1,7 +1,9 @@
 /* hull's own view: compute systems of this host, utility VMs, and which engine runs them. */
 #include <fcntl.h>
 #include <stdio.h>
+#include <linux/kcmp.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
@@ -158,6 +160,13 @@ static int64_t process_pss(pid_t pid)
     return line ? (int64_t)strtoull(line + strlen("\nPss:"), NULL, 10) * 1024 : 0;
 }
 
+/* Do two processes share one address space (clone(2) CLONE_VM), as User-Mode Linux and its thread for
+ * disks do? Then its memory counts once. */
+static bool same_memory(pid_t a, pid_t b)
+{
+    return syscall(SYS_kcmp, a, b, KCMP_VM, 0, 0) == 0;
+}
+
 /* A User-Mode Linux VMM has a process for each address space of its guest. */
 static int64_t family_pss(pid_t pid, int depth)
 {
@@ -171,8 +180,11 @@ static int64_t family_pss(pid_t pid, int depth)
         return total;
     for (char **child = children; child && *child; child++) {
         int number = 0;
-        if (string_to_int(*child, 1, INT32_MAX, &number) == 0)
-            total += family_pss(number, depth + 1);
+        if (string_to_int(*child, 1, INT32_MAX, &number) < 0)
+            continue;
+        total += family_pss(number, depth + 1);
+        if (same_memory(pid, number))
+            total -= process_pss(number);
     }
     return total;
 }

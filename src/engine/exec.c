@@ -238,6 +238,13 @@ static int exec_status(const struct error *failure)
     return failure->code == -ENOENT ? 127 : 126;
 }
 
+/* A client asks for the exit status as soon as its connection closes, which may be before the loop
+ * thread has heard of the end. */
+static void exec_pumped(const char *exec_id, int code, void *data)
+{
+    engine_exec_ended(data, exec_id, code);
+}
+
 static int exec_run(struct exec *exec, bool detach, int width, int height, const char *detach_keys,
                     struct compute_client **ret, struct error *err)
 {
@@ -268,6 +275,8 @@ static int exec_run(struct exec *exec, bool detach, int width, int height, const
     }
     if (detach)
         client = compute_client_free(client);
+    else
+        compute_client_on_exit(client, exec_pumped, exec->container->engine);
     *ret = client;
     return 0;
 }

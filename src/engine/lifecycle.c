@@ -46,7 +46,7 @@ static void start_failed(struct container *container, const struct error *failur
     container->start_requested = false;
     string_copy(container->error, sizeof(container->error), failure->message);
     (void)container_save(container, NULL);
-    engine_notify_waits(container->engine, container, ENGINE_NOTICE_EXIT);
+    pthread_cond_broadcast(&container->engine->changed);
 }
 
 static int start_in_worker(struct container *container, pid_t *ret_pid, struct error *err)
@@ -59,8 +59,9 @@ static int start_in_worker(struct container *container, pid_t *ret_pid, struct e
     if (r < 0) {
         struct error ignored = ERROR_INIT;
         (void)compute_client_kill(client, &ignored);
-        return error_wrap(err, r, "failed to create task for container: OCI runtime create failed: "
-                                  "unable to start container process");
+        return error_wrap(err, r, "failed to create task for container: failed to create shim task: "
+                                  "OCI runtime create failed: hull create failed: unable to start "
+                                  "container process");
     }
     return 0;
 }
@@ -406,7 +407,10 @@ int container_remove_locked(struct container *container, unsigned flags, struct 
     if (r < 0) {
         ENGINE_STATE(engine);
         container->status = CONTAINER_DEAD;
+        if (err)
+            string_copy(container->error, sizeof(container->error), err->message);
         (void)container_save(container, NULL);
+        engine_notify_waits(engine, container, ENGINE_NOTICE_REMOVED);
         return r;
     }
     engine_execs_forget(engine, container);

@@ -26,7 +26,9 @@ static void wait_decide(struct engine_wait *wait)
 {
     const uint64_t one = 1;
     wait->code = wait->container->exit_code;
-    string_copy(wait->error, sizeof(wait->error), wait->container->error);
+    /* docker tells a waiter about a failed removal, not about State.Error. */
+    if (wait->container->status == CONTAINER_DEAD)
+        string_copy(wait->error, sizeof(wait->error), wait->container->error);
     wait->decided = true;
     list_remove(&wait->node);
     (void)!write(wait->fd, &one, sizeof(one));

@@ -234,6 +234,27 @@ int cgroup_create(struct cgroup *cgroup, struct error *err)
     return r < 0 ? r : check_empty(cgroup, err);
 }
 
+int cgroup_adopt(struct cgroup *cgroup, struct error *err)
+{
+    for (size_t i = 0; i < cgroup->n_hierarchies; i++) {
+        struct cgroup_hierarchy *hierarchy = &cgroup->hierarchies[i];
+        CLEANUP_FREE char *procs = path_join(hierarchy->directory, "cgroup.procs");
+
+        if (!procs)
+            return error_oom(err);
+        hierarchy->procs_fd = open(procs, O_WRONLY | O_CLOEXEC);
+        if (hierarchy->procs_fd < 0) {
+            hierarchy->problem = -errno;
+            hierarchy->procs_fd = -EBADF;
+        } else if (cgroup_is_v2(cgroup)) {
+            cgroup->directory_fd = open(hierarchy->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            if (cgroup->directory_fd < 0)
+                return error_set_errno(err, -errno, "cannot open %s", hierarchy->directory);
+        }
+    }
+    return 0;
+}
+
 int cgroup_apply(struct cgroup *cgroup, const struct spec_resources *resources, struct error *err)
 {
     return cgroup->ops->apply(cgroup, resources, err);

@@ -86,6 +86,9 @@ int cgroup_oom_kills(struct cgroup *cgroup, uint64_t *ret);
  * directories that the container made below go first. Absent is success. */
 int cgroup_remove(struct cgroup *cgroup, struct error *err);
 
+/* Takes over directories that somebody else made and left, as far as they exist. */
+int cgroup_adopt(struct cgroup *cgroup, struct error *err);
+
 /* For the backends: the usable hierarchy with a controller (v2: any), or NULL. */
 struct cgroup_hierarchy *cgroup_find(struct cgroup *cgroup, const char *controller);
 /* Writes one file of the hierarchy that has the controller; errors name file and value. With

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,7 +28,12 @@
 #include "sandbox/sysctl.h"
 #include "spec/runtime.h"
 
-enum { EXIT_TIMEOUT_MS = 10 * 1000 };
+enum {
+    EXIT_TIMEOUT_MS = 10 * 1000,
+    UNMOUNTS_MAX = 64, /* stacked on one target by callers that died */
+};
+
+DEFINE_CLEANUP(struct cgroup *, cgroup_cleanup, cgroup_free)
 
 /* --- checks --- */
 
@@ -414,6 +420,34 @@ int sandbox_destroy(struct sandbox *sandbox, struct error *err)
     if (existed)
         return hooks_run(sandbox, SPEC_HOOK_POSTSTOP, "stopped", 0, err);
     return 0;
+}
+
+static int unmount_all(const char *target, struct error *err)
+{
+    for (int i = 0; i < UNMOUNTS_MAX; i++) {
+        if (umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+            continue;
+        if (errno == EINVAL || errno == ENOENT)
+            return 0;
+        return error_set_errno(err, -errno, "cannot unmount %s", target);
+    }
+    return error_set(err, -EBUSY, "%s is mounted more than %d times", target, UNMOUNTS_MAX);
+}
+
+int sandbox_clean(const char *cgroups_path, const char *target, struct error *err)
+{
+    CLEANUP(cgroup_cleanup) struct cgroup *cgroup = NULL;
+    int r = cgroup_open(cgroups_path, NULL, false, &cgroup, err);
+
+    if (r >= 0)
+        r = cgroup_adopt(cgroup, err);
+    if (r < 0)
+        return r;
+    (void)cgroup_freeze(cgroup, false, NULL);
+    if ((r = cgroup_kill(cgroup, err)) < 0 ||
+        (r = target ? unmount_all(target, err) : 0) < 0)
+        return r;
+    return cgroup_remove(cgroup, err);
 }
 
 struct sandbox *sandbox_free(struct sandbox *sandbox)

@@ -99,6 +99,11 @@ int sandbox_destroy(struct sandbox *sandbox, struct error *err);
  * the cgroup, and the mount on `target`. Either may be NULL; what does not exist is success. */
 int sandbox_sweep(const char *cgroups_path, const char *target, struct error *err);
 
+/* Clears up after a caller that was killed, from another process: ends what is left in the cgroup
+ * ("/hull/<id>"; pid 1 died with its caller), unmounts everything on `target` (NULL: nothing) and
+ * removes the cgroup. Nothing there is success. Not while the caller may still live. */
+int sandbox_clean(const char *cgroups_path, const char *target, struct error *err);
+
 /* Frees memory and descriptors only. Returns NULL. */
 struct sandbox *sandbox_free(struct sandbox *sandbox);
 

@@ -300,6 +300,16 @@ static int kill_all_inside(const char *directory)
 
 /* The kernel lets go of a directory a moment after its last process was seen to end (cgroup
  * membership goes with the final schedule), and version 1 tells nobody: so try again, shortly. */
+/* The directory above goes with its last group; while others are in it the kernel refuses. */
+static void remove_parent(const char *directory)
+{
+    const char *slash = strrchr(directory, '/');
+    CLEANUP_FREE char *parent = slash ? strndup(directory, (size_t)(slash - directory)) : NULL;
+
+    if (parent && string_ends_with(parent, "/hull"))
+        (void)rmdir(parent);
+}
+
 static int remove_directory(const char *directory)
 {
     int64_t deadline = timestamp_monotonic() + VM_KILL_TIMEOUT_MS * INT64_C(1000000);
@@ -330,6 +340,8 @@ int vm_cgroup_destroy(struct vm_cgroup *cgroup)
 
         if (r < 0 && first == 0)
             first = r;
+        else if (r == 0)
+            remove_parent(cgroup->directories[i]);
     }
     vm_cgroup_release(cgroup);
     return first;

@@ -36,6 +36,8 @@ static char work[64];
 static char *lower_list[2];
 static char *layers[2];
 static char name[32];
+/* A container whose test failed before it could stop it: the next test does. */
+static struct running left;
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *walk)
 {
@@ -159,6 +161,8 @@ void fixture_ready(void **state)
 {
     if (!*state)
         skip();
+    if (left.sandbox)
+        fixture_stop(&left);
 }
 
 struct spec_runtime *fixture_config(const char *script)
@@ -268,11 +272,22 @@ void fixture_start(struct spec_runtime *config, struct running *ret)
     *ret = (struct running){.config = config};
     if (begin(ret, &error) < 0)
         fail_msg("start: %s", error.message);
+    left = *ret;
 }
 
 void fixture_stop(struct running *running)
 {
-    finish(running);
+    struct running copy = *running; /* it may be `left` */
+
+    memset(&left, 0, sizeof(left));
+    finish(&copy);
+}
+
+void fixture_clean(void)
+{
+    CLEANUP_FREE char *path = string_format("/hull-test/%s", name);
+
+    assert_int_equal(sandbox_clean(path, fixture_target, NULL), 0);
 }
 
 void fixture_wait_for(int fd, const char *text)

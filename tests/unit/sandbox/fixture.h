@@ -46,6 +46,8 @@ struct running {
 void fixture_start(struct spec_runtime *config, struct running *ret);
 /* Kills what is left. Asserts that everything could be undone. */
 void fixture_stop(struct running *running);
+/* sandbox_clean() of the fixture's container. */
+void fixture_clean(void);
 /* Reads until the text appears; fails the test when the pipe ends before. */
 void fixture_wait_for(int fd, const char *text);
 /* Runs `args` in it by exec with a pipe as output. */
