@@ -2,8 +2,8 @@
  *
  * Rules for a pid 1: signals are blocked before anything else; every child is reaped; each mount is
  * checked; after the start it never returns and never exits, because the kernel panics then. What
- * goes wrong is said on the console, which the host keeps, and ends in an orderly power-off. So does
- * the loss of the link: without a worker nobody needs this VM. */
+ * goes wrong is said on the console, which the host keeps, and ends in an orderly power-off. So
+ * does the loss of the link: without a worker nobody needs this VM. */
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"

@@ -4,9 +4,9 @@
  * says "READY pid" or what is wrong, and stderr is DIRECTORY/worker.log, to which it writes at most
  * LOG_LINES_MAX lines. */
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/loop.h"
-#include "base/fd.h"
 #include "compute/worker.h"
 
 #include <errno.h>

@@ -95,19 +95,19 @@ static int open_directory_of(int dirfd, const char *path, const char **ret_base)
     return fd < 0 ? -errno : fd;
 }
 
-static int write_and_sync(int fd, const void *data, size_t length, mode_t mode)
+static int write_content(int fd, const void *data, size_t length, mode_t mode, bool sync)
 {
     int r = fchmod(fd, mode) < 0 ? -errno : 0; /* exactly, whatever the umask */
 
     if (r == 0)
         r = fd_write_full(fd, data, length);
-    if (r == 0 && fsync(fd) < 0)
+    if (r == 0 && sync && fsync(fd) < 0)
         r = -errno;
     return r;
 }
 
-int file_write_atomic(int dirfd, const char *path, const void *data, size_t length, mode_t mode,
-                      struct error *err)
+static int replace(int dirfd, const char *path, const void *data, size_t length, mode_t mode,
+                   bool sync, struct error *err)
 {
     CLEANUP_CLOSE int directory = -EBADF;
     CLEANUP_CLOSE int fd = -EBADF;
@@ -126,7 +126,7 @@ int file_write_atomic(int dirfd, const char *path, const void *data, size_t leng
     fd = openat(directory, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return error_set_errno(err, -errno, "cannot create a temporary file for %s", path);
-    r = write_and_sync(fd, data, length, mode);
+    r = write_content(fd, data, length, mode, sync);
     if (r == 0 && renameat(directory, temporary, directory, base) < 0)
         r = -errno;
     if (r < 0) {
@@ -134,7 +134,19 @@ int file_write_atomic(int dirfd, const char *path, const void *data, size_t leng
         return error_set_errno(err, r, "cannot write %s", path);
     }
     /* The rename itself must survive a power cut; file systems without directory fsync say so. */
-    if (fsync(directory) < 0 && errno != EINVAL)
+    if (sync && fsync(directory) < 0 && errno != EINVAL)
         return error_set_errno(err, -errno, "cannot sync the directory of %s", path);
     return 0;
+}
+
+int file_write_atomic(int dirfd, const char *path, const void *data, size_t length, mode_t mode,
+                      struct error *err)
+{
+    return replace(dirfd, path, data, length, mode, true, err);
+}
+
+int file_replace(int dirfd, const char *path, const void *data, size_t length, mode_t mode,
+                 struct error *err)
+{
+    return replace(dirfd, path, data, length, mode, false, err);
 }

@@ -122,8 +122,8 @@ static int begin_call(struct compute_client *client, const char *op, json_t *arg
 static int end_call(struct compute_client *client, const char *op, json_t **ret, struct error *err)
 {
     while (!client->answered) {
-        int r = wire_connection_wait(client->connection, string_equal(op, "wait") ? -1 : CALL_MS,
-                                     err);
+        int r =
+            wire_connection_wait(client->connection, string_equal(op, "wait") ? -1 : CALL_MS, err);
         if (r == 0) {
             wire_connection_violation(client->connection, "no answer to '%s'", op);
             r = error_set(err, -ETIMEDOUT, "the worker did not answer '%s'", op);
@@ -208,10 +208,10 @@ int compute_client_start(struct compute_client *client, pid_t *ret_pid, struct e
 int compute_client_signal(struct compute_client *client, const char *exec_id, int signal, bool all,
                           struct error *err)
 {
-    return call_json(client, "signal",
-                     json_pack("{s:s,s:i,s:b}", "exec", string_or(exec_id, ""), "signal", signal,
-                               "all", all),
-                     err);
+    return call_json(
+        client, "signal",
+        json_pack("{s:s,s:i,s:b}", "exec", string_or(exec_id, ""), "signal", signal, "all", all),
+        err);
 }
 
 int compute_client_resize(struct compute_client *client, const char *exec_id, int width, int height,

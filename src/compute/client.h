@@ -2,9 +2,8 @@
  * per client object. Use one object per thread; several objects to one worker are fine and are how
  * every attached client gets streams of its own.
  *
- *     compute_worker_spawn(&spec, err)         starts hull-worker for a job, returns when it listens
- *     compute_client_connect(runtime_dir, &client, err)
- *     compute_client_start(client, &pid, err)
+ *     compute_worker_spawn(&spec, err)         starts hull-worker for a job, returns when it
+ * listens compute_client_connect(runtime_dir, &client, err) compute_client_start(client, &pid, err)
  */
 #ifndef HULL_COMPUTE_CLIENT_H
 #define HULL_COMPUTE_CLIENT_H
@@ -37,8 +36,8 @@ int compute_client_fd(const struct compute_client *client);
 int compute_client_call(struct compute_client *client, const char *op, json_t *arguments,
                         json_t **ret, struct error *err);
 
-/* Takes the next event if there is one: 1 and a new reference, 0 when none is waiting (non-blocking),
- * -EPIPE when the worker has gone. */
+/* Takes the next event if there is one: 1 and a new reference, 0 when none is waiting
+ * (non-blocking), -EPIPE when the worker has gone. */
 int compute_client_next_event(struct compute_client *client, json_t **ret, struct error *err);
 /* The same, waiting; timeout_ms -1: for ever. -ETIMEDOUT. */
 int compute_client_wait_event(struct compute_client *client, int timeout_ms, json_t **ret,
@@ -80,9 +79,10 @@ void compute_client_on_exit(struct compute_client *client, compute_exit_handler 
 
 /* Carries bytes both ways between the attached streams and a hijacked connection until the streams
  * end, the peer goes or the user detaches. An exec's end is waited for even when its streams end
- * before it: who sees the connection close may ask for the exit status. `fd` is the connection (not owned); `early` are bytes
- * that the client had already sent. With `multiplexed`, output is framed as docker's stdcopy
- * (8-byte header: stream, 0, 0, 0, big-endian length); else raw. Half-closes are passed on. */
+ * before it: who sees the connection close may ask for the exit status. `fd` is the connection (not
+ * owned); `early` are bytes that the client had already sent. With `multiplexed`, output is framed
+ * as docker's stdcopy (8-byte header: stream, 0, 0, 0, big-endian length); else raw. Half-closes
+ * are passed on. */
 enum compute_pump_end { COMPUTE_PUMP_ENDED, COMPUTE_PUMP_PEER_GONE, COMPUTE_PUMP_DETACHED };
 int compute_client_pump(struct compute_client *client, int fd, const void *early,
                         size_t early_length, bool multiplexed, struct error *err);

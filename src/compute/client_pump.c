@@ -72,7 +72,7 @@ struct pump {
     struct compute_client *client;
     int fd;
     struct wire_queue early;
-    bool input_over; /* nothing more comes from fd */
+    bool input_over;  /* nothing more comes from fd */
     bool output_over; /* fd takes nothing more */
     bool detached;
 };
@@ -170,7 +170,8 @@ static int pump_input(struct pump *pump)
     return 0;
 }
 
-/* Looks for the end of this connection's exec among the events that came; nobody else wants them. */
+/* Looks for the end of this connection's exec among the events that came; nobody else wants them.
+ */
 static void take_exit(struct compute_client *client)
 {
     size_t i;

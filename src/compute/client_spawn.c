@@ -2,9 +2,9 @@
  *
  * The worker runs as root on the host, and for `process` it is the parent of container processes:
  * through /proc/PID/exe of a process that has not exec'd yet, a container's root could reach the
- * program file (CVE-2019-5736). So it runs from a read-only detached mount of its file (open_tree(2),
- * mount_setattr(2)); where the kernel has no such thing (before 5.12), from a sealed copy in memory
- * (memfd_create(2)). */
+ * program file (CVE-2019-5736). So it runs from a read-only detached mount of its file
+ * (open_tree(2), mount_setattr(2)); where the kernel has no such thing (before 5.12), from a sealed
+ * copy in memory (memfd_create(2)). */
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -32,8 +32,8 @@ enum {
 
 static int open_read_only_view(const char *program)
 {
-    CLEANUP_CLOSE int tree = (int)syscall(SYS_open_tree, AT_FDCWD, program,
-                                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    CLEANUP_CLOSE int tree =
+        (int)syscall(SYS_open_tree, AT_FDCWD, program, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY};
 
     if (tree < 0)
@@ -93,8 +93,7 @@ static int await_ready(int fd, pid_t *ret_pid, struct error *err)
             break;
         buffer_commit(&text, (size_t)got);
     }
-    if (string_starts_with(buffer_string(&text), "READY ") &&
-        text.data[text.length - 1] == '\n') {
+    if (string_starts_with(buffer_string(&text), "READY ") && text.data[text.length - 1] == '\n') {
         text.data[text.length - 1] = '\0';
         if (string_to_int(text.data + strlen("READY "), 1, INT32_MAX, &pid) >= 0) {
             *ret_pid = (pid_t)pid;

@@ -16,8 +16,8 @@ struct detach_keys {
     size_t matched; /* keys of the sequence that came last and are held back */
 };
 
-/* docker's syntax: a comma-separated list of single characters and of "ctrl-X", X one of a-z @ [ \ ]
- * ^ _. NULL or "": "ctrl-p,ctrl-q". ERROR_INVALID, with docker's words. */
+/* docker's syntax: a comma-separated list of single characters and of "ctrl-X", X one of a-z @ [
+ * \ ] ^ _. NULL or "": "ctrl-p,ctrl-q". ERROR_INVALID, with docker's words. */
 int detach_keys_parse(const char *text, struct detach_keys *ret, struct error *err);
 
 /* Looks at `length` bytes of input and writes those that go to the container to `out`, which has

@@ -28,7 +28,7 @@ int exit_record_write(const char *directory, const struct exit_record *record, s
     CLEANUP_FREE char *text = json_format(json);
     if (!text)
         return error_oom(err);
-    return file_write_atomic(AT_FDCWD, path, text, strlen(text), 0600, err);
+    return file_replace(AT_FDCWD, path, text, strlen(text), 0600, err);
 }
 
 int exit_record_read(const char *directory, struct exit_record *ret, struct error *err)

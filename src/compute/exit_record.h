@@ -11,9 +11,9 @@ struct error;
 enum { EXIT_REASON_MAX = 1024 };
 
 struct exit_record {
-    int code;             /* 0..255; 128 + signal; 137 when the VM died */
+    int code; /* 0..255; 128 + signal; 137 when the VM died */
     bool oom_killed;
-    int64_t started;      /* timestamps, base/timestamp.h; started 0: never ran */
+    int64_t started; /* timestamps, base/timestamp.h; started 0: never ran */
     int64_t finished;
     char reason[EXIT_REASON_MAX]; /* State.Error; "" when the program simply ended */
 };

@@ -47,16 +47,20 @@ int compute_isolation_from_string(const char *text)
 }
 
 /* One table for both directions: members that are text. */
-#define JOB_TEXT(member) {#member, offsetof(struct compute_job, member)}
+#define JOB_TEXT(member)                              \
+    {                                                 \
+#member, offsetof(struct compute_job, member) \
+    }
 static const struct {
     const char *name;
     size_t offset;
 } text_members[] = {
-    JOB_TEXT(id),        JOB_TEXT(name),       JOB_TEXT(owner),         JOB_TEXT(directory),
-    JOB_TEXT(upper),     JOB_TEXT(work),       JOB_TEXT(target),        JOB_TEXT(scratch),
-    JOB_TEXT(nic_link),  JOB_TEXT(nic_mac),    JOB_TEXT(users_dir),     JOB_TEXT(vmm_cgroup),
-    JOB_TEXT(qemu),      JOB_TEXT(uml_kernel), JOB_TEXT(x86_kernel),    JOB_TEXT(initramfs),
-    JOB_TEXT(x86_initramfs), JOB_TEXT(runtime_dir),
+    JOB_TEXT(id),        JOB_TEXT(name),          JOB_TEXT(owner),
+    JOB_TEXT(directory), JOB_TEXT(upper),         JOB_TEXT(work),
+    JOB_TEXT(target),    JOB_TEXT(scratch),       JOB_TEXT(nic_link),
+    JOB_TEXT(nic_mac),   JOB_TEXT(users_dir),     JOB_TEXT(vmm_cgroup),
+    JOB_TEXT(qemu),      JOB_TEXT(uml_kernel),    JOB_TEXT(x86_kernel),
+    JOB_TEXT(initramfs), JOB_TEXT(x86_initramfs), JOB_TEXT(runtime_dir),
 };
 
 static char **text_member(struct compute_job *job, size_t i)
@@ -235,9 +239,9 @@ static int write_members(json_t *json, const struct compute_job *job)
     int r = 0;
 
     for (size_t i = 0; i < TEXT_MEMBERS && r >= 0; i++)
-        r = json_put_string(json, text_members[i].name,
-                            *(char *const *)(const void *)((const char *)job +
-                                                           text_members[i].offset));
+        r = json_put_string(
+            json, text_members[i].name,
+            *(char *const *)(const void *)((const char *)job + text_members[i].offset));
     log = json_pack("{s:s,s:I,s:i}", "driver", log_names[job->log.driver], "max_size",
                     (json_int_t)job->log.max_size, "max_file", job->log.max_file);
     if (r < 0 || !log || json_put_string(log, "path", job->log.path) < 0) {
@@ -272,5 +276,5 @@ int compute_job_write(const struct compute_job *job, const char *path, struct er
     CLEANUP_FREE char *text = json_format(json);
     if (!text)
         return error_oom(err);
-    return file_write_atomic(AT_FDCWD, path, text, strlen(text), 0600, err);
+    return file_replace(AT_FDCWD, path, text, strlen(text), 0600, err);
 }

@@ -1,6 +1,6 @@
-/* What a worker is told to run: `worker.json` in the container's directory, written by the engine and
- * read by hull-worker. Both are hull; the file is still checked in full, since it may be an older
- * version's. */
+/* What a worker is told to run: `worker.json` in the container's directory, written by the engine
+ * and read by hull-worker. Both are hull; the file is still checked in full, since it may be an
+ * older version's. */
 #ifndef HULL_COMPUTE_JOB_H
 #define HULL_COMPUTE_JOB_H
 
@@ -22,31 +22,32 @@ enum compute_log_driver { COMPUTE_LOG_NONE, COMPUTE_LOG_JSON_FILE };
 
 struct compute_log {
     enum compute_log_driver driver;
-    char *path;         /* <container>/<id>-json.log */
-    uint64_t max_size;  /* bytes per file, 0: unlimited */
-    int max_file;       /* files kept, at least 1 */
+    char *path;        /* <container>/<id>-json.log */
+    uint64_t max_size; /* bytes per file, 0: unlimited */
+    int max_file;      /* files kept, at least 1 */
 };
 
 struct compute_job {
     char *id;
     char *name;
-    char *owner;                   /* "hulld", for `hull compute ls` */
+    char *owner; /* "hulld", for `hull compute ls` */
     enum compute_isolation isolation;
-    char *directory;               /* the container's directory: config.json, exit.json */
-    char *runtime_dir;             /* <state>/containers/<id>: worker.sock, worker.pid */
+    char *directory;   /* the container's directory: config.json, exit.json */
+    char *runtime_dir; /* <state>/containers/<id>: worker.sock, worker.pid */
     bool terminal;
-    bool open_stdin;               /* -i: stdin is a stream; else /dev/null */
-    bool stdin_once;               /* stdin ends when the first attached client goes */
+    bool open_stdin; /* -i: stdin is a stream; else /dev/null */
+    bool stdin_once; /* stdin ends when the first attached client goes */
     struct compute_log log;
     struct sandbox_interface *interfaces;
     size_t n_interfaces;
 
-    /* process: the overlay on this kernel. hyperv: the same layers as disks, then the scratch disk. */
-    char **lower;                  /* directories, or EROFS images; topmost first */
-    char *upper;                   /* process */
-    char *work;                    /* process */
-    char *target;                  /* process */
-    char *scratch;                 /* hyperv: ext4 image, made by the engine */
+    /* process: the overlay on this kernel. hyperv: the same layers as disks, then the scratch disk.
+     */
+    char **lower;  /* directories, or EROFS images; topmost first */
+    char *upper;   /* process */
+    char *work;    /* process */
+    char *target;  /* process */
+    char *scratch; /* hyperv: ext4 image, made by the engine */
 
     /* hyperv */
     enum vm_engine engine;

@@ -22,7 +22,7 @@ static const char *const stream_names[] = {"stdout", "stderr"};
 /* Length of the well-formed UTF-8 sequence at the beginning of `text`, or 0 (RFC 3629). */
 static size_t utf8_length(const unsigned char *text, size_t length)
 {
-    size_t n = text[0] < 0x80 ? 1
+    size_t n = text[0] < 0x80   ? 1
                : text[0] < 0xc2 ? 0
                : text[0] < 0xe0 ? 2
                : text[0] < 0xf0 ? 3
@@ -113,8 +113,8 @@ int log_file_open(struct log_file *log, const struct compute_log *options, struc
 {
     struct stat status;
 
-    *log = (struct log_file){.fd = -EBADF, .max_size = options->max_size,
-                             .max_file = options->max_file};
+    *log = (struct log_file){
+        .fd = -EBADF, .max_size = options->max_size, .max_file = options->max_file};
     for (int i = 0; i < LOG_STREAM_MAX; i++)
         log->partial[i] = (struct buffer)BUFFER_INIT(LOG_FILE_LINE_MAX);
     if (options->driver == COMPUTE_LOG_NONE)
@@ -161,8 +161,8 @@ static int rotate(struct log_file *log)
         if (rename(from, to) < 0 && errno != ENOENT)
             return -errno;
     }
-    int fd = open(log->path,
-                  O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
+    int fd =
+        open(log->path, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
     if (fd < 0)
         return -errno;
     (void)fd_close(log->fd);

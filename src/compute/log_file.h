@@ -3,8 +3,8 @@
  *     {"log":"text\n","stream":"stdout","time":"2026-01-02T03:04:05.123456789Z"}
  *
  * A line of output above LOG_FILE_LINE_MAX bytes becomes several entries, of which only the last
- * ends in "\n", as docker's copier makes them. What is no UTF-8 becomes U+FFFD, a byte at a time, as
- * Go's encoder does it.
+ * ends in "\n", as docker's copier makes them. What is no UTF-8 becomes U+FFFD, a byte at a time,
+ * as Go's encoder does it.
  *
  * A log that cannot be written does not stop the container: what is lost is counted, and
  * log_file_take_warning() says so once. Writing goes on when there is room again. */

@@ -59,8 +59,7 @@ static void deadline_passed(struct loop_source *source, uint32_t events)
         worker->done = true;
         break;
     case WORKER_DEADLINE_BOOT:
-        (void)error_set_class(&error, ERROR_UNAVAILABLE,
-                              "the utility VM did not answer in time");
+        (void)error_set_class(&error, ERROR_UNAVAILABLE, "the utility VM did not answer in time");
         worker_quote_console(worker, &error);
         worker_start_failed(worker, &error);
         break;
@@ -114,9 +113,9 @@ void worker_started(struct worker *worker, pid_t pid)
     worker->pid = pid;
     worker->record.started = timestamp_now();
     answer_starter(worker, NULL);
-    worker_broadcast(worker, "started",
-                     json_pack("{s:i,s:I}", "pid", (int)pid, "time",
-                               (json_int_t)worker->record.started));
+    worker_broadcast(
+        worker, "started",
+        json_pack("{s:i,s:I}", "pid", (int)pid, "time", (json_int_t)worker->record.started));
 }
 
 static void set_record(struct worker *worker, int code, const char *reason)
@@ -179,8 +178,8 @@ void worker_begin_end(struct worker *worker)
     worker_set_deadline(worker, WORKER_DEADLINE_POWER_OFF, WORKER_POWER_OFF_MS);
 }
 
-static void ignore_answer(struct wire_connection *connection, json_t *ok,
-                          const struct error *error, void *data)
+static void ignore_answer(struct wire_connection *connection, json_t *ok, const struct error *error,
+                          void *data)
 {
     (void)connection;
     (void)ok;
@@ -279,7 +278,7 @@ static int write_pid(const struct worker *worker, struct error *err)
 
     if (!path)
         return error_oom(err);
-    return file_write_atomic(AT_FDCWD, path, text, (size_t)n, 0644, err);
+    return file_replace(AT_FDCWD, path, text, (size_t)n, 0644, err);
 }
 
 static int open_worker(struct worker *worker, const char *directory, struct error *err)

@@ -1,33 +1,33 @@
 /* The worker: runs one container for the engine and outlives it. It owns the container's streams,
- * log and exit record, and speaks the compute protocol both ways: server to any number of clients on
- * <runtime_dir>/worker.sock, client of the agent.
+ * log and exit record, and speaks the compute protocol both ways: server to any number of clients
+ * on <runtime_dir>/worker.sock, client of the agent.
  *
  * Theory of operation. IDLE -> STARTING -> RUNNING -> ENDING -> EXITED, once.
  *
  *   IDLE      listens; clients may attach, so that nothing of the first output is missed. Without a
  *             client for WORKER_IDLE_MS it ends: whoever started it has changed its mind, or died.
  *   STARTING  a `start` came. process: an agent in this process, at the other end of a socketpair.
- *             hyperv: the VM boots, its agent says hello within WORKER_BOOT_MS. Then `create`, `start`.
- *   RUNNING   output goes to the log and to every attached client.
- *   ENDING    the container's `exit` came; a VM is asked to power off within WORKER_POWER_OFF_MS, then
- *             killed.
- *   EXITED    exit.json is written, then clients are told, what they have not read is flushed for at
- *             most WORKER_DRAIN_MS, and the worker is done.
+ *             hyperv: the VM boots, its agent says hello within WORKER_BOOT_MS. Then `create`,
+ * `start`. RUNNING   output goes to the log and to every attached client. ENDING    the container's
+ * `exit` came; a VM is asked to power off within WORKER_POWER_OFF_MS, then killed. EXITED exit.json
+ * is written, then clients are told, what they have not read is flushed for at most
+ * WORKER_DRAIN_MS, and the worker is done.
  *
  * Backpressure. The agent may send what it has credit for. A client that cannot take its copy at
- * once gets a backlog, and as long as any has one, no new credit is given; so a backlog never passes
- * one window, a slow client slows the container as a slow terminal does, and a client that vanishes
- * takes its backlog with it. Streams of `exec` have one reader: credit is handed through end to end,
- * and nothing is kept here.
+ * once gets a backlog, and as long as any has one, no new credit is given; so a backlog never
+ * passes one window, a slow client slows the container as a slow terminal does, and a client that
+ * vanishes takes its backlog with it. Streams of `exec` have one reader: credit is handed through
+ * end to end, and nothing is kept here.
  *
- * Stdin comes from every attached client that asked for it, in the order of arrival. With stdin_once
- * and no terminal it is closed when the first of them has finished or gone; otherwise it stays open.
+ * Stdin comes from every attached client that asked for it, in the order of arrival. With
+ * stdin_once and no terminal it is closed when the first of them has finished or gone; otherwise it
+ * stays open.
  *
  * The guest of a VM is hostile: a violation of the protocol, or its silence, ends the VM, and the
  * container's record is code 137 with the reason.
  *
- * Everything happens in one loop; state changes that free what a handler may be called from are made
- * between its rounds, in worker_run(). */
+ * Everything happens in one loop; state changes that free what a handler may be called from are
+ * made between its rounds, in worker_run(). */
 #ifndef HULL_COMPUTE_WORKER_H
 #define HULL_COMPUTE_WORKER_H
 
@@ -42,9 +42,10 @@ enum {
     WORKER_BOOT_TCG_MS = 90 * 1000,
     WORKER_POWER_OFF_MS = 10 * 1000,
     WORKER_DRAIN_MS = 10 * 1000,
-    WORKER_STALL_MS = 10 * 1000, /* a client that reads nothing after the container's end is dropped */
-    WORKER_STOP_MS = 10 * 1000,  /* from SIGTERM to SIGKILL when the worker itself is to end */
-    WORKER_CONSOLE_TAIL = 1024,  /* bytes of the guest's console in an error */
+    WORKER_STALL_MS =
+        10 * 1000, /* a client that reads nothing after the container's end is dropped */
+    WORKER_STOP_MS = 10 * 1000, /* from SIGTERM to SIGKILL when the worker itself is to end */
+    WORKER_CONSOLE_TAIL = 1024, /* bytes of the guest's console in an error */
 };
 
 /* For worker.log: one line that somebody should see. */

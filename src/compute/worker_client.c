@@ -39,7 +39,7 @@ static void client_free(struct worker_client *client)
 void worker_clients_free(struct worker *worker)
 {
     LIST_FOR_EACH(client, &worker->clients, struct worker_client, node)
-        client_free(client);
+    client_free(client);
 }
 
 /* --- requests --- */
@@ -89,8 +89,8 @@ static int op_state(struct worker_client *client, uint64_t id, json_t *request, 
 
     (void)id;
     (void)request;
-    if (!state || (worker->status == WORKER_EXITED &&
-                   json_put(state, "exit", worker_exit_event(worker)) < 0))
+    if (!state ||
+        (worker->status == WORKER_EXITED && json_put(state, "exit", worker_exit_event(worker)) < 0))
         return error_oom(err);
     *ret = TAKE_PTR(state);
     return 0;
@@ -137,9 +137,9 @@ static const struct {
     int (*serve)(struct worker_client *client, uint64_t id, json_t *request, json_t **ret,
                  struct error *err);
 } ops[] = {
-    {"start", op_start},    {"attach", op_attach},   {"state", op_state},
-    {"wait", op_wait},      {"kill", op_kill},       {"exec", op_forward},
-    {"signal", op_forward}, {"resize", op_forward},  {"processes", op_forward},
+    {"start", op_start},    {"attach", op_attach},  {"state", op_state},
+    {"wait", op_wait},      {"kill", op_kill},      {"exec", op_forward},
+    {"signal", op_forward}, {"resize", op_forward}, {"processes", op_forward},
     {"update", op_forward}, {"freeze", op_forward},
 };
 

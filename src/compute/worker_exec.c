@@ -156,14 +156,14 @@ json_t *worker_exec_ids(const struct worker *worker)
     json_t *ids = json_array();
 
     LIST_FOR_EACH(exec, &worker->execs, struct worker_exec, node)
-        (void)json_array_append_new(ids, json_string(exec->id));
+    (void)json_array_append_new(ids, json_string(exec->id));
     return ids;
 }
 
 void worker_execs_free(struct worker *worker)
 {
     LIST_FOR_EACH(exec, &worker->execs, struct worker_exec, node)
-        exec_free(worker, exec);
+    exec_free(worker, exec);
 }
 
 static int exec_add(struct worker *worker, const json_t *request, struct worker_exec **ret,

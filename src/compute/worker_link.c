@@ -17,8 +17,8 @@ enum { SIGNAL_NUMBER_MAX = 64 };
 
 /* --- the create request --- */
 
-/* A bind mount of one of the container's own small files (hosts, hostname, resolv.conf): its content
- * travels with the request, and the mount's source becomes the file's name in the VM. */
+/* A bind mount of one of the container's own small files (hosts, hostname, resolv.conf): its
+ * content travels with the request, and the mount's source becomes the file's name in the VM. */
 static int carry_file(const struct worker *worker, json_t *mount, json_t *files, struct error *err)
 {
     const char *source = json_string_value(json_object_get(mount, "source"));
@@ -113,8 +113,7 @@ static json_t *interfaces_of(const struct compute_job *job)
     size_t i;
 
     if (job->isolation == COMPUTE_HYPERV) {
-        json_array_foreach(interfaces, i, interface)
-            (void)json_object_del(interface, "link");
+        json_array_foreach(interfaces, i, interface)(void) json_object_del(interface, "link");
     }
     return interfaces;
 }
@@ -145,8 +144,7 @@ static int make_create(struct worker *worker, json_t *plan, json_t **ret, struct
         return r;
     request = json_pack("{s:s,s:O,s:o,s:o,s:O,s:I}", "container", job->id, "config", config,
                         "rootfs", guest ? guest_rootfs(job) : host_rootfs(job), "interfaces",
-                        interfaces_of(job), "streams", plan, "clock",
-                        (json_int_t)timestamp_now());
+                        interfaces_of(job), "streams", plan, "clock", (json_int_t)timestamp_now());
     if (!request)
         return error_oom(err);
     if (guest && (r = carry_files(worker, request, config, err)) < 0)
@@ -317,8 +315,8 @@ static const struct wire_handler handler = {
 
 int worker_link_open(struct worker *worker, int fd, bool own, const char *peer, struct error *err)
 {
-    int r = wire_connection_new(WIRE_CLIENT, "hull-worker", peer, &handler, worker, &worker->link,
-                                err);
+    int r =
+        wire_connection_new(WIRE_CLIENT, "hull-worker", peer, &handler, worker, &worker->link, err);
 
     if (r >= 0)
         r = wire_connection_attach(worker->link, fd, own, worker->loop, err);

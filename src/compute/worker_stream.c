@@ -136,7 +136,7 @@ static void output_over(struct worker *worker, enum log_stream stream)
 {
     worker->output[stream].ended = true;
     LIST_FOR_EACH(attachment, &worker->attachments, struct worker_attachment, node)
-        copy_flush(&attachment->copies[stream]);
+    copy_flush(&attachment->copies[stream]);
 }
 
 static void output_end(struct wire_channel *channel, void *data)
@@ -462,5 +462,5 @@ void worker_drop_stalled(struct worker *worker)
 void worker_streams_free(struct worker *worker)
 {
     LIST_FOR_EACH(attachment, &worker->attachments, struct worker_attachment, node)
-        attachment_free(attachment);
+    attachment_free(attachment);
 }

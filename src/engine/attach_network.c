@@ -92,9 +92,9 @@ static int fill_interface(const struct container *container, struct compute_job 
     CLEANUP_FREE char *cidr = string_format("%s/%u", address, subnet->prefix);
     if (!cidr)
         return error_oom(err);
-    CLEANUP_JSON json_t *json = json_pack("[{s:s, s:s, s:[s], s:s, s:i}]", "name", "eth0", "mac",
-                                          mac, "addresses", cidr, "gateway", gateway, "mtu",
-                                          (int)net_mtu(container->engine->net));
+    CLEANUP_JSON json_t *json =
+        json_pack("[{s:s, s:s, s:[s], s:s, s:i}]", "name", "eth0", "mac", mac, "addresses", cidr,
+                  "gateway", gateway, "mtu", (int)net_mtu(container->engine->net));
     if (!json)
         return error_oom(err);
     /* A VM finds its NIC by address: what its kernel calls it is the kernel's affair. */
@@ -267,7 +267,8 @@ int engine_network_adopt(struct engine *engine, struct error *err)
     adoption.specs = calloc(engine->n_containers + 1, sizeof(*adoption.specs));
     if (!adoption.adopted || !adoption.specs)
         return error_oom(err);
-    LIST_FOR_EACH(container, &engine->containers, struct container, node) {
+    LIST_FOR_EACH(container, &engine->containers, struct container, node)
+    {
         if (!container->worker_pid || !container->has_endpoint)
             continue;
         struct net_port *ports = NULL;
@@ -291,8 +292,8 @@ int engine_network_adopt(struct engine *engine, struct error *err)
 json_t *container_network_settings(const struct container *container)
 {
     bool up = container->has_endpoint && container_is_running(container);
-    const struct net_subnet *subnet = container->engine->net ? net_subnet(container->engine->net)
-                                                             : NULL;
+    const struct net_subnet *subnet =
+        container->engine->net ? net_subnet(container->engine->net) : NULL;
     char address[NET_ADDRESS_TEXT_SIZE] = "";
     char gateway[NET_ADDRESS_TEXT_SIZE] = "";
     char mac[MAC_TEXT_SIZE] = "";

@@ -1,7 +1,7 @@
 /* hull's own view: compute systems of this host, utility VMs, and which engine runs them. */
 #include <fcntl.h>
-#include <stdio.h>
 #include <linux/kcmp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -136,9 +136,9 @@ int engine_vm_probe(struct engine *engine, bool refresh, json_t **ret, struct er
         r = vm_probe(&config, (enum vm_engine)i, &verdict, err);
         if (r < 0)
             return r;
-        json_t *entry = json_pack("{s:s, s:b, s:s, s:i}", "Engine",
-                                  vm_engine_to_string(verdict.engine), "Works", verdict.works,
-                                  "Reason", verdict.reason, "BootMs", verdict.boot_ms);
+        json_t *entry =
+            json_pack("{s:s, s:b, s:s, s:i}", "Engine", vm_engine_to_string(verdict.engine),
+                      "Works", verdict.works, "Reason", verdict.reason, "BootMs", verdict.boot_ms);
         if (!entry || json_array_append_new(list, entry) < 0)
             return error_oom(err);
     }
@@ -160,8 +160,8 @@ static int64_t process_pss(pid_t pid)
     return line ? (int64_t)strtoull(line + strlen("\nPss:"), NULL, 10) * 1024 : 0;
 }
 
-/* Do two processes share one address space (clone(2) CLONE_VM), as User-Mode Linux and its thread for
- * disks do? Then its memory counts once. */
+/* Do two processes share one address space (clone(2) CLONE_VM), as User-Mode Linux and its thread
+ * for disks do? Then its memory counts once. */
 static bool same_memory(pid_t a, pid_t b)
 {
     return syscall(SYS_kcmp, a, b, KCMP_VM, 0, 0) == 0;
@@ -220,24 +220,22 @@ static json_t *system_json(struct container *container)
     char user[VM_USER_NAME_LENGTH + 1] = "root";
     if (guest)
         string_copy(user, sizeof(user), container->id);
-    const char *engine =
-        guest ? vm_engine_to_string((enum vm_engine)container->vm_engine) : "";
+    const char *engine = guest ? vm_engine_to_string((enum vm_engine)container->vm_engine) : "";
     /* The worker is the parent of what it runs: in a process container its own memory only. */
     int64_t memory = process_pss((pid_t)worker) + (guest ? family_pss((pid_t)vmm, 0) : 0);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:I, s:s}", "Id",
-                     container->id, "Name", string_or(name, ""), "Owner", "hulld", "Type",
-                     "Container", "Isolation",
-                     compute_isolation_to_string(container->isolation), "Engine", engine,
-                     "WorkerPid", (json_int_t)worker, "VmmPid", (json_int_t)vmm, "User", user,
-                     "Memory", (json_int_t)memory, "Started", started);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:I, s:s}", "Id", container->id,
+                     "Name", string_or(name, ""), "Owner", "hulld", "Type", "Container",
+                     "Isolation", compute_isolation_to_string(container->isolation), "Engine",
+                     engine, "WorkerPid", (json_int_t)worker, "VmmPid", (json_int_t)vmm, "User",
+                     user, "Memory", (json_int_t)memory, "Started", started);
 }
 
 static int running_ids(struct engine *engine, char ***ret)
 {
     ENGINE_STATE(engine);
     LIST_FOR_EACH(container, &engine->containers, struct container, node)
-        if (container_is_running(container) && strv_append(ret, container->id) < 0)
-            return -ENOMEM;
+    if (container_is_running(container) && strv_append(ret, container->id) < 0)
+        return -ENOMEM;
     return 0;
 }
 

@@ -15,9 +15,9 @@
 #include "net/pool.h"
 
 static const char *const status_names[] = {
-    [CONTAINER_CREATED] = "created",       [CONTAINER_RUNNING] = "running",
-    [CONTAINER_PAUSED] = "paused",         [CONTAINER_RESTARTING] = "restarting",
-    [CONTAINER_REMOVING] = "removing",     [CONTAINER_EXITED] = "exited",
+    [CONTAINER_CREATED] = "created",   [CONTAINER_RUNNING] = "running",
+    [CONTAINER_PAUSED] = "paused",     [CONTAINER_RESTARTING] = "restarting",
+    [CONTAINER_REMOVING] = "removing", [CONTAINER_EXITED] = "exited",
     [CONTAINER_DEAD] = "dead",
 };
 static_assert(sizeof(status_names) / sizeof(status_names[0]) == CONTAINER_STATUS_MAX,
@@ -125,7 +125,8 @@ static int container_find(struct engine *engine, const char *reference, struct c
     struct container *found = NULL;
     bool ambiguous = false;
     size_t length = strlen(reference);
-    LIST_FOR_EACH(container, &engine->containers, struct container, node) {
+    LIST_FOR_EACH(container, &engine->containers, struct container, node)
+    {
         if (string_equal(container->id, reference) || string_equal(container->name, name)) {
             *ret = container;
             return 0;
@@ -137,8 +138,8 @@ static int container_find(struct engine *engine, const char *reference, struct c
         }
     }
     if (ambiguous)
-        return error_set_class(err, ERROR_INVALID,
-                               "multiple IDs found with provided prefix: %s", reference);
+        return error_set_class(err, ERROR_INVALID, "multiple IDs found with provided prefix: %s",
+                               reference);
     if (!found)
         return error_set_class(err, ERROR_NOT_FOUND, "No such container: %s", reference);
     *ret = found;
@@ -212,8 +213,9 @@ json_t *container_to_document(const struct container *container)
     r = r ?: json_put_string(document, "image_id", container->image_id);
     r = r ?: json_put_string(document, "path", container->path);
     r = r ?: json_put_strv(document, "args", container->args);
-    r = r ?: json_put_string(document, "isolation",
-                             compute_isolation_to_string(container->isolation));
+    r = r
+            ?: json_put_string(document, "isolation",
+                               compute_isolation_to_string(container->isolation));
     if (r == 0 && container->vm_engine >= 0)
         r = json_put_string(document, "vm_engine",
                             vm_engine_to_string((enum vm_engine)container->vm_engine));
@@ -233,8 +235,7 @@ int container_save(struct container *container, struct error *err)
                                 container->created, document, err);
 }
 
-static int state_from_json(struct container *container, const json_t *document,
-                           struct error *err)
+static int state_from_json(struct container *container, const json_t *document, struct error *err)
 {
     json_t *state = NULL;
     const char *status = "";
@@ -342,8 +343,8 @@ static int fields_from_document(struct container *container, const json_t *docum
     return state_from_json(container, document, err);
 }
 
-int container_from_document(struct engine *engine, const json_t *document,
-                            struct container **ret, struct error *err)
+int container_from_document(struct engine *engine, const json_t *document, struct container **ret,
+                            struct error *err)
 {
     struct container *container = container_new(engine);
     if (!container)

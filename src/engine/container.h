@@ -41,51 +41,52 @@ enum { CONTAINER_NAME_MAX = 255, CONTAINER_ERROR_MAX = 1024 };
 
 struct container {
     struct engine *engine;
-    struct list node;       /* [state] in engine->containers, newest last */
-    unsigned references;    /* atomic; the table holds one */
+    struct list node;    /* [state] in engine->containers, newest last */
+    unsigned references; /* atomic; the table holds one */
     pthread_mutex_t operation;
 
     char id[65];
-    char *name;             /* [state] without the leading slash */
-    json_t *config;         /* API "Config", complete after merging the image's */
-    json_t *host_config;    /* [state] API "HostConfig" with every default filled in */
-    char *image_name;       /* as the user typed it */
-    char *image_id;         /* sha256:... */
-    char *path;             /* first word of the command line */
-    char **args;            /* the rest */
+    char *name;          /* [state] without the leading slash */
+    json_t *config;      /* API "Config", complete after merging the image's */
+    json_t *host_config; /* [state] API "HostConfig" with every default filled in */
+    char *image_name;    /* as the user typed it */
+    char *image_id;      /* sha256:... */
+    char *path;          /* first word of the command line */
+    char **args;         /* the rest */
     enum compute_isolation isolation;
-    int vm_engine;          /* enum vm_engine; -1 for process */
+    int vm_engine; /* enum vm_engine; -1 for process */
     int64_t created;
-    bool terminal;          /* Config.Tty */
+    bool terminal; /* Config.Tty */
     bool open_stdin;
     bool stdin_once;
     bool auto_remove;
-    char *network;          /* "bridge", "none", "host" */
-    char *directory;        /* <root>/containers/<id> */
-    char *runtime_dir;      /* <state>/containers/<id> */
+    char *network;     /* "bridge", "none", "host" */
+    char *directory;   /* <root>/containers/<id> */
+    char *runtime_dir; /* <state>/containers/<id> */
 
-    enum container_status status; /* [state] */
-    pid_t pid;              /* [state] pid 1 as its kernel numbers it; 0 */
-    pid_t worker_pid;       /* [state] 0 when there is none */
-    int exit_code;          /* [state] */
-    bool oom_killed;        /* [state] */
+    enum container_status status;    /* [state] */
+    pid_t pid;                       /* [state] pid 1 as its kernel numbers it; 0 */
+    pid_t worker_pid;                /* [state] 0 when there is none */
+    int exit_code;                   /* [state] */
+    bool oom_killed;                 /* [state] */
     char error[CONTAINER_ERROR_MAX]; /* [state] State.Error */
-    int64_t started;        /* [state] */
-    int64_t finished;       /* [state] */
-    int restart_count;      /* [state] */
-    bool stopped_by_user;   /* [state] no restart policy applies */
-    uint64_t run;           /* [state] number of the current or last run: guards late clean-up */
-    bool cleaned;           /* [state] the last run's network and directories are given back */
-    bool in_table;          /* [state] false once removed */
-    bool start_requested;   /* [state] between start and its outcome */
-    bool keep_on_exit;      /* [state] during restart: --rm does not act */
+    int64_t started;                 /* [state] */
+    int64_t finished;                /* [state] */
+    int restart_count;               /* [state] */
+    bool stopped_by_user;            /* [state] no restart policy applies */
+    bool worker_spent;   /* [state] the worker has had its run: it ends, and serves no other */
+    uint64_t run;         /* [state] number of the current or last run: guards late clean-up */
+    bool cleaned;         /* [state] the last run's network and directories are given back */
+    bool in_table;        /* [state] false once removed */
+    bool start_requested; /* [state] between start and its outcome */
+    bool keep_on_exit;    /* [state] during restart: --rm does not act */
 
-    uint32_t address;       /* [operation] host byte order, 0 none; leased in the store */
-    uint8_t mac[6];         /* [operation] */
+    uint32_t address;             /* [operation] host byte order, 0 none; leased in the store */
+    uint8_t mac[6];               /* [operation] */
     struct net_endpoint endpoint; /* [operation] */
-    bool has_endpoint;      /* [operation] */
-    json_t *ports;          /* [state] NetworkSettings.Ports while running, or NULL */
-    uid_t vm_uid;           /* [operation] leased user id of the VMM, 0 none */
+    bool has_endpoint;            /* [operation] */
+    json_t *ports;                /* [state] NetworkSettings.Ports while running, or NULL */
+    uid_t vm_uid;                 /* [operation] leased user id of the VMM, 0 none */
 
     struct compute_client *events; /* loop thread: the connection that events arrive on */
     struct loop_source source;     /* loop thread */
@@ -111,8 +112,8 @@ int container_derive(struct container *container, struct error *err);
 
 /* JSON of what the store keeps, and back. */
 json_t *container_to_document(const struct container *container);
-int container_from_document(struct engine *engine, const json_t *document,
-                            struct container **ret, struct error *err);
+int container_from_document(struct engine *engine, const json_t *document, struct container **ret,
+                            struct error *err);
 
 /* Takes it out of the table (the last reference may be the caller's). */
 void container_leave_table(struct container *container);
@@ -127,8 +128,8 @@ struct container *container_free(struct container *container);
 
 /* Takes the operation lock for a scope. */
 void container_unlock_cleanup(struct container **container);
-#define CONTAINER_OPERATION(target)                                                                \
-    CLEANUP(container_unlock_cleanup)                                                              \
+#define CONTAINER_OPERATION(target)   \
+    CLEANUP(container_unlock_cleanup) \
     struct container *operation_guard_ __attribute__((unused)) = container_lock(target)
 struct container *container_lock(struct container *container);
 

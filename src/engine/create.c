@@ -39,8 +39,8 @@ static int check_name(const char *name, struct error *err)
 static const struct container *name_owner(struct engine *engine, const char *name)
 {
     LIST_FOR_EACH(container, &engine->containers, struct container, node)
-        if (string_equal(container->name, name))
-            return container;
+    if (string_equal(container->name, name))
+        return container;
     return NULL;
 }
 
@@ -142,8 +142,7 @@ static void image_cleanup(struct image **image)
 }
 
 int engine_container_create(struct engine *engine, const char *name, const char *platform,
-                            json_t *body, char ret_id[65], char ***ret_warnings,
-                            struct error *err)
+                            json_t *body, char ret_id[65], char ***ret_warnings, struct error *err)
 {
     const char *image_name = "";
     CLEANUP(image_cleanup) struct image *image = NULL;
@@ -161,7 +160,8 @@ int engine_container_create(struct engine *engine, const char *name, const char 
     if (r < 0 || (r = json_get_string(body, "Image", &image_name, err)) < 0)
         return r;
     if (string_is_empty(image_name))
-        return error_set_class(err, ERROR_INVALID, "config cannot be empty in order to create a container");
+        return error_set_class(err, ERROR_INVALID,
+                               "config cannot be empty in order to create a container");
     if ((r = find_image(container, image_name, platform, &image, err)) < 0 ||
         (r = container_apply_request(container, body, image, &warnings, err)) < 0)
         return r;

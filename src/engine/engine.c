@@ -28,8 +28,7 @@ static int own(struct engine *engine, const char **text)
 }
 
 /* Copies the texts: the caller's configuration may go. */
-static int copy_config(struct engine *engine, const struct engine_config *config,
-                       struct error *err)
+static int copy_config(struct engine *engine, const struct engine_config *config, struct error *err)
 {
     struct engine_config *mine = &engine->config;
     *mine = *config;
@@ -77,8 +76,7 @@ static int make_directories(const struct engine *engine, struct error *err)
         {engine->config.state, "users", 0755},
     };
     for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++) {
-        CLEANUP_FREE char *path =
-            string_format("%s/%s", directories[i].base, directories[i].name);
+        CLEANUP_FREE char *path = string_format("%s/%s", directories[i].base, directories[i].name);
         if (!path)
             return error_oom(err);
         int r = path_make_dirs(path, directories[i].mode, err);
@@ -178,7 +176,8 @@ int engine_open(const struct engine_config *config, struct engine **ret, struct 
 
 static void free_containers(struct engine *engine)
 {
-    LIST_FOR_EACH(container, &engine->containers, struct container, node) {
+    LIST_FOR_EACH(container, &engine->containers, struct container, node)
+    {
         engine_execs_forget(engine, container);
         container_leave_table(container);
     }

@@ -32,8 +32,8 @@ struct image_store;
 enum engine_vm_choice { ENGINE_VM_AUTO = -1 }; /* otherwise enum vm_engine */
 
 struct engine_config {
-    const char *root;                 /* /var/lib/hull */
-    const char *state;                /* /run/hull */
+    const char *root;  /* /var/lib/hull */
+    const char *state; /* /run/hull */
     const char *worker_program;
     const char *init_program;         /* static hull-init */
     struct vm_files vm_files;         /* initramfs members are made by the engine: leave NULL */
@@ -44,14 +44,15 @@ struct engine_config {
     const char *bip;                  /* "172.29.0.1/16" or NULL: the first free of a list */
     char *const *insecure_registries;
     char *const *registry_mirrors;
-    uid_t vm_uid_first;               /* range of user ids for utility VMs */
+    uid_t vm_uid_first; /* range of user ids for utility VMs */
     unsigned vm_uid_count;
-    char *const *log_opts;            /* default "max-size=..", strv */
-    const char *log_driver;           /* "json-file" or "none" */
-    uint64_t memory_default;          /* of a utility VM; 0: VM_MEMORY_DEFAULT */
+    char *const *log_opts;   /* default "max-size=..", strv */
+    const char *log_driver;  /* "json-file" or "none" */
+    uint64_t memory_default; /* of a utility VM; 0: VM_MEMORY_DEFAULT */
 };
 
-/* Opens store, images and network, finds the workers that still run, starts the engine's threads. */
+/* Opens store, images and network, finds the workers that still run, starts the engine's threads.
+ */
 int engine_open(const struct engine_config *config, struct engine **ret, struct error *err);
 /* Stops the threads and closes everything; containers go on. Returns NULL. */
 struct engine *engine_close(struct engine *engine);
@@ -61,8 +62,7 @@ struct engine *engine_close(struct engine *engine);
 /* `body`: the create request ({...Config, HostConfig, NetworkingConfig}), borrowed. `name` may be
  * NULL (a name is made up). *ret_warnings: new string vector, maybe empty. */
 int engine_container_create(struct engine *engine, const char *name, const char *platform,
-                            json_t *body, char ret_id[65], char ***ret_warnings,
-                            struct error *err);
+                            json_t *body, char ret_id[65], char ***ret_warnings, struct error *err);
 int engine_container_start(struct engine *engine, const char *reference, struct error *err);
 
 enum { ENGINE_TIMEOUT_DEFAULT = -2, ENGINE_TIMEOUT_NONE = -1 };
@@ -85,8 +85,8 @@ int engine_container_remove(struct engine *engine, const char *reference, unsign
                             struct error *err);
 int engine_container_resize(struct engine *engine, const char *reference, int width, int height,
                             struct error *err);
-int engine_container_inspect(struct engine *engine, const char *reference, bool size,
-                             json_t **ret, struct error *err);
+int engine_container_inspect(struct engine *engine, const char *reference, bool size, json_t **ret,
+                             struct error *err);
 
 /* filters: docker's {"name": ["x"], ...} or the older {"name": {"x": true}}; NULL: none. */
 struct engine_list_options {
@@ -109,7 +109,7 @@ struct engine_attach_options {
     bool in;
     bool out;
     bool err;
-    bool logs;   /* send what was logged so far first (engine_logs_open) */
+    bool logs; /* send what was logged so far first (engine_logs_open) */
     const char *detach_keys;
 };
 int engine_container_attach(struct engine *engine, const char *reference,
@@ -140,12 +140,12 @@ int engine_wait_result(struct engine_wait *wait, int *ret_code, char *text, size
 struct engine_wait *engine_wait_end(struct engine_wait *wait);
 
 /* --- exec (engine/exec.c) --- */
-int engine_exec_create(struct engine *engine, const char *reference, json_t *body,
-                       char ret_id[65], struct error *err);
+int engine_exec_create(struct engine *engine, const char *reference, json_t *body, char ret_id[65],
+                       struct error *err);
 /* Starts it. With detach *ret is NULL. Else as engine_container_attach(). */
-int engine_exec_start(struct engine *engine, const char *exec_id, bool detach, int width, int height,
-                      const char *detach_keys, struct compute_client **ret, bool *ret_terminal,
-                      struct error *err);
+int engine_exec_start(struct engine *engine, const char *exec_id, bool detach, int width,
+                      int height, const char *detach_keys, struct compute_client **ret,
+                      bool *ret_terminal, struct error *err);
 int engine_exec_resize(struct engine *engine, const char *exec_id, int width, int height,
                        struct error *err);
 int engine_exec_inspect(struct engine *engine, const char *exec_id, json_t **ret,
@@ -160,7 +160,7 @@ struct engine_logs_options {
     bool details;
     int64_t since; /* timestamps; 0: none */
     int64_t until;
-    int64_t tail;  /* lines; -1: all */
+    int64_t tail; /* lines; -1: all */
 };
 struct engine_logs;
 int engine_logs_open(struct engine *engine, const char *reference,
@@ -176,7 +176,8 @@ struct engine_logs *engine_logs_close(struct engine_logs *logs);
 
 /* --- events (engine/events.c) --- */
 struct engine_subscription;
-/* since/until: timestamps, 0: from now / without end. Events of the last while are kept (bounded). */
+/* since/until: timestamps, 0: from now / without end. Events of the last while are kept (bounded).
+ */
 int engine_events_subscribe(struct engine *engine, int64_t since, int64_t until,
                             const json_t *filters, struct engine_subscription **ret,
                             struct error *err);
@@ -214,7 +215,8 @@ int engine_version(struct engine *engine, json_t **ret, struct error *err);
 int engine_disk_usage(struct engine *engine, json_t **ret, struct error *err);
 
 /* --- hull's own: compute systems and utility VMs (engine/compute.c) --- */
-/* [{"Id","Name","Owner","Type","Isolation","Engine","WorkerPid","VmmPid","User","Memory","Started"}] */
+/* [{"Id","Name","Owner","Type","Isolation","Engine","WorkerPid","VmmPid","User","Memory","Started"}]
+ */
 int engine_compute_list(struct engine *engine, json_t **ret, struct error *err);
 int engine_compute_kill(struct engine *engine, const char *id, struct error *err);
 /* Last bytes of the guest's console; malloc'd. */

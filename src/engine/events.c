@@ -123,7 +123,7 @@ static void event_publish(struct event_bus *bus, json_t *event)
     bus->kept[bus->next] = json_incref(event);
     bus->next = (bus->next + 1) % EVENTS_KEPT;
     LIST_FOR_EACH(subscription, &bus->subscribers, struct engine_subscription, node)
-        subscription_push(subscription, event);
+    subscription_push(subscription, event);
     pthread_mutex_unlock(&bus->lock);
 }
 
@@ -133,10 +133,10 @@ void engine_emit(struct engine *engine, const char *type, const char *action, co
     int64_t now = timestamp_now();
     if (!attributes)
         attributes = json_object();
-    CLEANUP_JSON json_t *event = json_pack(
-        "{s:s, s:s, s:{s:s, s:o}, s:s, s:I, s:I}", "Type", type, "Action", action, "Actor", "ID",
-        actor_id, "Attributes", attributes, "scope", "local", "time",
-        (json_int_t)(now / 1000000000), "timeNano", (json_int_t)now);
+    CLEANUP_JSON json_t *event =
+        json_pack("{s:s, s:s, s:{s:s, s:o}, s:s, s:I, s:I}", "Type", type, "Action", action,
+                  "Actor", "ID", actor_id, "Attributes", attributes, "scope", "local", "time",
+                  (json_int_t)(now / 1000000000), "timeNano", (json_int_t)now);
     if (!event)
         return;
     /* The members that clients older than the Actor read. */
@@ -145,8 +145,7 @@ void engine_emit(struct engine *engine, const char *type, const char *action, co
         (void)json_put_string(event, "id", actor_id);
     }
     if (string_equal(type, "container"))
-        (void)json_put(event, "from",
-                       json_incref(json_object_get(attributes, "image")));
+        (void)json_put(event, "from", json_incref(json_object_get(attributes, "image")));
     event_publish(engine->events, event);
 }
 
@@ -189,8 +188,9 @@ int engine_events_subscribe(struct engine *engine, int64_t since, int64_t until,
                             const json_t *filters, struct engine_subscription **ret,
                             struct error *err)
 {
-    static const char *const known[] = {"container", "event", "image",  "label", "network", "type",
-                                        "scope",     "daemon", "volume", "plugin", NULL};
+    static const char *const known[] = {"container", "event",  "image", "label",
+                                        "network",   "type",   "scope", "daemon",
+                                        "volume",    "plugin", NULL};
     int r = filter_check_names(filters, known, err);
     if (r < 0)
         return r;

@@ -60,8 +60,8 @@ static struct exec *exec_find(struct engine *engine, const char *id)
 {
     struct exec *found = NULL;
     LIST_FOR_EACH(exec, &engine->execs, struct exec, node)
-        if (string_equal(exec->id, id))
-            found = exec;
+    if (string_equal(exec->id, id))
+        found = exec;
     return found;
 }
 
@@ -95,7 +95,8 @@ static void exec_make_room(struct engine *engine, const struct container *contai
 {
     size_t n = 0;
     struct exec *oldest = NULL;
-    LIST_FOR_EACH(exec, &engine->execs, struct exec, node) {
+    LIST_FOR_EACH(exec, &engine->execs, struct exec, node)
+    {
         if (exec->container != container)
             continue;
         n++;
@@ -108,8 +109,8 @@ static void exec_make_room(struct engine *engine, const struct container *contai
     exec_put(oldest);
 }
 
-int engine_exec_create(struct engine *engine, const char *reference, json_t *body,
-                       char ret_id[65], struct error *err)
+int engine_exec_create(struct engine *engine, const char *reference, json_t *body, char ret_id[65],
+                       struct error *err)
 {
     CLEANUP(exec_cleanup) struct exec *exec = calloc(1, sizeof(*exec));
     if (!exec)
@@ -148,7 +149,8 @@ int engine_exec_create(struct engine *engine, const char *reference, json_t *bod
     return 0;
 }
 
-/* --- the process that the worker is to start: the container's own, with the exec's differences --- */
+/* --- the process that the worker is to start: the container's own, with the exec's differences ---
+ */
 
 static int read_process(const struct container *container, struct spec_process **ret,
                         struct error *err)
@@ -265,8 +267,9 @@ static int exec_run(struct exec *exec, bool detach, int width, int height, const
     r = compute_client_exec(client, exec->id, TAKE_PTR(process), &streams, &pid, err);
     if (r < 0) {
         compute_client_free(client);
-        return error_wrap(err, r, "OCI runtime exec failed: exec failed: unable to start container "
-                                  "process");
+        return error_wrap(err, r,
+                          "OCI runtime exec failed: exec failed: unable to start container "
+                          "process");
     }
     {
         ENGINE_STATE(exec->container->engine);
@@ -319,7 +322,8 @@ void engine_execs_container_ended(struct engine *engine, const struct container 
 {
     enum { EXIT_KILLED = 137 };
     ENGINE_STATE(engine);
-    LIST_FOR_EACH(exec, &engine->execs, struct exec, node) {
+    LIST_FOR_EACH(exec, &engine->execs, struct exec, node)
+    {
         if (exec->container != container || !exec->running)
             continue;
         exec->running = false;
@@ -331,7 +335,8 @@ void engine_execs_container_ended(struct engine *engine, const struct container 
 void engine_execs_forget(struct engine *engine, const struct container *container)
 {
     ENGINE_STATE(engine);
-    LIST_FOR_EACH(exec, &engine->execs, struct exec, node) {
+    LIST_FOR_EACH(exec, &engine->execs, struct exec, node)
+    {
         if (exec->container != container)
             continue;
         list_remove(&exec->node);
@@ -343,7 +348,8 @@ void engine_execs_forget(struct engine *engine, const struct container *containe
 json_t *engine_exec_ids(struct engine *engine, const struct container *container)
 {
     json_t *ids = NULL;
-    LIST_FOR_EACH(exec, &engine->execs, struct exec, node) {
+    LIST_FOR_EACH(exec, &engine->execs, struct exec, node)
+    {
         if (exec->container != container || !exec->running)
             continue;
         if (!ids)
@@ -375,8 +381,7 @@ int engine_exec_resize(struct engine *engine, const char *exec_id, int width, in
     return r;
 }
 
-int engine_exec_inspect(struct engine *engine, const char *exec_id, json_t **ret,
-                        struct error *err)
+int engine_exec_inspect(struct engine *engine, const char *exec_id, json_t **ret, struct error *err)
 {
     ENGINE_STATE(engine);
     const struct exec *exec = exec_find(engine, exec_id);
@@ -388,10 +393,9 @@ int engine_exec_inspect(struct engine *engine, const char *exec_id, json_t **ret
                      "s:s}",
                      "ID", exec->id, "Running", exec->running, "ExitCode", code, "ProcessConfig",
                      "tty", exec->terminal, "entrypoint", exec->args[0], "arguments", arguments,
-                     "privileged", exec->privileged, "user", string_or(exec->user, ""),
-                     "OpenStdin", exec->in, "OpenStderr", exec->err, "OpenStdout", exec->out,
-                     "CanRemove", exec->started && !exec->running, "ContainerID",
-                     exec->container->id, "Pid", (int)exec->pid, "DetachKeys",
-                     string_or(exec->detach_keys, ""));
+                     "privileged", exec->privileged, "user", string_or(exec->user, ""), "OpenStdin",
+                     exec->in, "OpenStderr", exec->err, "OpenStdout", exec->out, "CanRemove",
+                     exec->started && !exec->running, "ContainerID", exec->container->id, "Pid",
+                     (int)exec->pid, "DetachKeys", string_or(exec->detach_keys, ""));
     return *ret ? 0 : error_oom(err);
 }

@@ -29,7 +29,8 @@ static int find_user(void *data, const char *image_id, char ret_container[65], b
     struct engine *engine = data;
     int found = 0;
     ENGINE_STATE(engine);
-    LIST_FOR_EACH(container, &engine->containers, struct container, node) {
+    LIST_FOR_EACH(container, &engine->containers, struct container, node)
+    {
         bool runs = container_is_running(container);
         if (!string_equal(container->image_id, image_id) || (found && !runs))
             continue;
@@ -47,7 +48,7 @@ static int64_t count_users(struct engine *engine, const char *image_id)
     int64_t n = 0;
     ENGINE_STATE(engine);
     LIST_FOR_EACH(container, &engine->containers, struct container, node)
-        n += string_equal(container->image_id, image_id);
+    n += string_equal(container->image_id, image_id);
     return n;
 }
 
@@ -100,7 +101,7 @@ static bool text_is_false(const char *text)
 static int read_filter(const json_t *filters, struct filter_texts *texts,
                        struct image_filter *filter, struct error *err)
 {
-    static const char *const known[] = {"dangling", "label", "label!", "before",
+    static const char *const known[] = {"dangling", "label", "label!",    "before",
                                         "since",    "until", "reference", NULL};
     int r;
     if ((r = filter_check_names(filters, known, err)) < 0 ||
@@ -122,8 +123,7 @@ static int read_filter(const json_t *filters, struct filter_texts *texts,
     if (!texts->dangling)
         return 0;
     if (!text_is_true(texts->dangling) && !text_is_false(texts->dangling))
-        return error_set_class(err, ERROR_INVALID, "invalid filter 'dangling=%s'",
-                               texts->dangling);
+        return error_set_class(err, ERROR_INVALID, "invalid filter 'dangling=%s'", texts->dangling);
     filter->dangling = text_is_true(texts->dangling) ? 1 : 0;
     return 0;
 }

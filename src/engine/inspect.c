@@ -76,9 +76,8 @@ static int add_paths(json_t *object, const struct container *container)
     const struct {
         const char *member;
         const char *name;
-    } files[] = {{"ResolvConfPath", "resolv.conf"},
-                 {"HostnamePath", "hostname"},
-                 {"HostsPath", "hosts"}};
+    } files[] = {
+        {"ResolvConfPath", "resolv.conf"}, {"HostnamePath", "hostname"}, {"HostsPath", "hosts"}};
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
         if (json_put(object, files[i].member,
                      json_sprintf("%s/%s", container->directory, files[i].name)) < 0)
@@ -145,8 +144,8 @@ static json_t *inspect_json(struct engine *engine, const struct container *conta
     return r < 0 ? NULL : TAKE_PTR(object);
 }
 
-int engine_container_inspect(struct engine *engine, const char *reference, bool size,
-                             json_t **ret, struct error *err)
+int engine_container_inspect(struct engine *engine, const char *reference, bool size, json_t **ret,
+                             struct error *err)
 {
     CLEANUP_CONTAINER struct container *container = NULL;
     CLEANUP_JSON json_t *object = NULL;
@@ -209,18 +208,20 @@ static json_t *ports_json(const struct container *container)
     json_t *list = json_array();
     const char *key;
     json_t *bindings;
-    json_object_foreach (container->ports, key, bindings) {
+    json_object_foreach(container->ports, key, bindings)
+    {
         int number = 0;
         CLEANUP_STRV char **parts = NULL;
         if (strv_split(key, '/', &parts) < 0 || strv_length(parts) != 2 ||
             string_to_int(parts[0], 1, 65535, &number) < 0)
             continue;
         if (json_array_size(bindings) == 0)
-            json_array_append_new(list, json_pack("{s:i, s:s}", "PrivatePort", number, "Type",
-                                                  parts[1]));
+            json_array_append_new(list,
+                                  json_pack("{s:i, s:s}", "PrivatePort", number, "Type", parts[1]));
         size_t i;
         json_t *binding;
-        json_array_foreach (bindings, i, binding) {
+        json_array_foreach(bindings, i, binding)
+        {
             int host = 0;
             (void)string_to_int(
                 string_or(json_string_value(json_object_get(binding, "HostPort")), ""), 0, 65535,
@@ -241,30 +242,28 @@ static json_t *summary_json(const struct container *container)
     char status[128];
     status_text(container, status, sizeof(status));
     CLEANUP_FREE char *arguments = strv_join(container->args, " ");
-    CLEANUP_FREE char *command =
-        string_format("%s%s%s", container->path, string_is_empty(arguments) ? "" : " ",
-                      string_or(arguments, ""));
+    CLEANUP_FREE char *command = string_format(
+        "%s%s%s", container->path, string_is_empty(arguments) ? "" : " ", string_or(arguments, ""));
     CLEANUP_JSON json_t *settings = container_network_settings(container);
     json_t *labels = json_object_get(container->config, "Labels");
     if (!command || !settings)
         return NULL;
-    return json_pack("{s:s, s:[o], s:s, s:s, s:s, s:I, s:o, s:o, s:s, s:s, s:{s:s, s:s}, s:{s:O}, "
-                     "s:o}",
-                     "Id", container->id, "Names", json_sprintf("/%s", container->name), "Image",
-                     container->image_name, "ImageID", container->image_id, "Command", command,
-                     "Created", (json_int_t)(container->created / 1000000000), "Ports",
-                     ports_json(container), "Labels",
-                     json_is_object(labels) ? json_copy(labels) : json_object(), "State",
-                     container_status_to_string(container->status), "Status", status, "HostConfig",
-                     "NetworkMode", container->network, "Isolation",
-                     compute_isolation_to_string(container->isolation), "NetworkSettings",
-                     "Networks", json_object_get(settings, "Networks"), "Mounts",
-                     engine_mounts_to_json(container));
+    return json_pack(
+        "{s:s, s:[o], s:s, s:s, s:s, s:I, s:o, s:o, s:s, s:s, s:{s:s, s:s}, s:{s:O}, "
+        "s:o}",
+        "Id", container->id, "Names", json_sprintf("/%s", container->name), "Image",
+        container->image_name, "ImageID", container->image_id, "Command", command, "Created",
+        (json_int_t)(container->created / 1000000000), "Ports", ports_json(container), "Labels",
+        json_is_object(labels) ? json_copy(labels) : json_object(), "State",
+        container_status_to_string(container->status), "Status", status, "HostConfig",
+        "NetworkMode", container->network, "Isolation",
+        compute_isolation_to_string(container->isolation), "NetworkSettings", "Networks",
+        json_object_get(settings, "Networks"), "Mounts", engine_mounts_to_json(container));
 }
 
 static const char *const list_filters[] = {
-    "ancestor", "before",  "exited", "expose", "health", "id",     "isolation", "is-task", "label",
-    "name",     "network", "publish", "since",  "status", "volume", NULL};
+    "ancestor", "before", "exited",  "expose",  "health", "id",     "isolation", "is-task",
+    "label",    "name",   "network", "publish", "since",  "status", "volume",    NULL};
 
 /* docker matches names as regular expressions without anchors; a substring covers what people type,
  * with ^ and $ honoured. */
@@ -286,7 +285,8 @@ static bool name_matches(const char *pattern, const char *name)
     return end ? string_ends_with(name, bare) : strstr(name, bare) != NULL;
 }
 
-static bool matches_any(const json_t *filters, const char *filter, const struct container *container,
+static bool matches_any(const json_t *filters, const char *filter,
+                        const struct container *container,
                         bool (*matches)(const struct container *, const char *))
 {
     CLEANUP_STRV char **values = NULL;
@@ -358,8 +358,7 @@ static int check_list_filters(const json_t *filters, struct error *err)
     for (char **isolation = isolations; isolation && *isolation; isolation++)
         if (compute_isolation_from_string(*isolation) < 0 &&
             !string_equal_nocase(*isolation, "default"))
-            return error_set_class(err, ERROR_INVALID, "invalid filter 'isolation=%s'",
-                                   *isolation);
+            return error_set_class(err, ERROR_INVALID, "invalid filter 'isolation=%s'", *isolation);
     return 0;
 }
 
@@ -377,8 +376,8 @@ static bool list_matches(const struct container *container, const json_t *filter
 }
 
 /* `before` and `since` name a container. */
-static int age_limits(struct engine *engine, const json_t *filters, int64_t *before,
-                      int64_t *since, struct error *err)
+static int age_limits(struct engine *engine, const json_t *filters, int64_t *before, int64_t *since,
+                      struct error *err)
 {
     const char *const names[] = {"before", "since"};
     int64_t *const targets[] = {before, since};

@@ -14,8 +14,8 @@
 #include "image/image.h"
 
 enum {
-    STOP_TIMEOUT_DEFAULT = 10,   /* seconds, as docker */
-    KILL_PATIENCE_MS = 10000,    /* how long a killed container may take to be gone */
+    STOP_TIMEOUT_DEFAULT = 10, /* seconds, as docker */
+    KILL_PATIENCE_MS = 10000,  /* how long a killed container may take to be gone */
     EXIT_COMMAND_NOT_FOUND = 127,
     EXIT_COMMAND_REFUSED = 126,
     EXIT_START_FAILED = 128,
@@ -44,6 +44,7 @@ static void start_failed(struct container *container, const struct error *failur
                            : failure->code == -EACCES ? EXIT_COMMAND_REFUSED
                                                       : EXIT_START_FAILED;
     container->start_requested = false;
+    container->worker_spent = true;
     string_copy(container->error, sizeof(container->error), failure->message);
     (void)container_save(container, NULL);
     pthread_cond_broadcast(&container->engine->changed);
@@ -59,9 +60,10 @@ static int start_in_worker(struct container *container, pid_t *ret_pid, struct e
     if (r < 0) {
         struct error ignored = ERROR_INIT;
         (void)compute_client_kill(client, &ignored);
-        return error_wrap(err, r, "failed to create task for container: failed to create shim task: "
-                                  "OCI runtime create failed: hull create failed: unable to start "
-                                  "container process");
+        return error_wrap(err, r,
+                          "failed to create task for container: failed to create shim task: "
+                          "OCI runtime create failed: hull create failed: unable to start "
+                          "container process");
     }
     return 0;
 }
@@ -221,8 +223,7 @@ static int stop_timeout(const struct container *container, int wanted)
     if (wanted != ENGINE_TIMEOUT_DEFAULT)
         return wanted;
     const json_t *configured = json_object_get(container->config, "StopTimeout");
-    return json_is_integer(configured) ? (int)json_integer_value(configured)
-                                       : STOP_TIMEOUT_DEFAULT;
+    return json_is_integer(configured) ? (int)json_integer_value(configured) : STOP_TIMEOUT_DEFAULT;
 }
 
 /* [operation] Signals, waits, kills. */
@@ -369,8 +370,7 @@ static int end_for_removal(struct container *container, unsigned flags, struct e
             return error_set_class(err, ERROR_CONFLICT,
                                    "cannot remove container \"/%s\": container is %s: stop the "
                                    "container before removing or force remove",
-                                   container->name,
-                                   container_status_to_string(container->status));
+                                   container->name, container_status_to_string(container->status));
         container->stopped_by_user = true;
         worker = container->worker_pid;
     }
@@ -447,7 +447,8 @@ static int collect_stopped(struct engine *engine, const json_t *filters, char **
     if (until && *until && timestamp_parse(*until, &limit) < 0)
         return error_set_class(err, ERROR_INVALID, "invalid filter 'until=%s'", *until);
     ENGINE_STATE(engine);
-    LIST_FOR_EACH(container, &engine->containers, struct container, node) {
+    LIST_FOR_EACH(container, &engine->containers, struct container, node)
+    {
         bool stopped = container->status == CONTAINER_EXITED ||
                        container->status == CONTAINER_CREATED ||
                        container->status == CONTAINER_DEAD;
@@ -482,8 +483,8 @@ int engine_container_prune(struct engine *engine, const json_t *filters, json_t 
             return error_oom(err);
     }
     json_t *list = deleted ? json_from_strv(deleted) : json_null();
-    json_t *report = json_pack("{s:o, s:I}", "ContainersDeleted", list, "SpaceReclaimed",
-                               (json_int_t)space);
+    json_t *report =
+        json_pack("{s:o, s:I}", "ContainersDeleted", list, "SpaceReclaimed", (json_int_t)space);
     if (!report)
         return error_oom(err);
     engine_emit(engine, "container", "prune", "",

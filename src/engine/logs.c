@@ -32,8 +32,8 @@ enum {
 struct engine_logs {
     struct engine_logs_options options;
     char *path;
-    int fd;              /* the file being read; -EBADF before the first */
-    int64_t skip;        /* lines still to be passed over because of `tail` */
+    int fd;       /* the file being read; -EBADF before the first */
+    int64_t skip; /* lines still to be passed over because of `tail` */
     struct buffer input;
     struct buffer output;
     struct engine_wait *wait; /* following: decided when the container does not run */
@@ -257,9 +257,8 @@ static int make_record(struct engine_logs *logs, const char *line, size_t length
 static int next_line(struct engine_logs *logs, int *ret_stream)
 {
     for (;;) {
-        const char *end = logs->input.length
-                              ? memchr(logs->input.data, '\n', logs->input.length)
-                              : NULL;
+        const char *end =
+            logs->input.length ? memchr(logs->input.data, '\n', logs->input.length) : NULL;
         if (!end)
             return 0;
         size_t length = (size_t)(end - logs->input.data);

@@ -19,7 +19,7 @@ struct mount_request {
     const char *type; /* "bind" or "tmpfs" */
     char *source;
     char *target;
-    char *options; /* comma-separated */
+    char *options;      /* comma-separated */
     bool create_source; /* -v makes a missing directory, --mount does not */
 };
 
@@ -50,9 +50,9 @@ static int check_target(const char *target, const char *whole, struct error *err
 
 static int bind_mode(const char *mode, char **ret, struct error *err)
 {
-    static const char *const known[] = {"rw",      "ro",       "z",       "Z",      "nocopy",
-                                        "private", "rprivate", "shared",  "rshared", "slave",
-                                        "rslave",  "bind",     "rbind",   NULL};
+    static const char *const known[] = {"rw",      "ro",       "z",      "Z",       "nocopy",
+                                        "private", "rprivate", "shared", "rshared", "slave",
+                                        "rslave",  "bind",     "rbind",  NULL};
     CLEANUP_STRV char **words = NULL;
     CLEANUP_STRV char **options = NULL;
     bool recursive = true;
@@ -105,7 +105,8 @@ static int bind_parse(const char *text, struct mount_request *ret, struct error 
 static char *tmpfs_options(int64_t size, int64_t mode, bool read_only)
 {
     CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(MOUNT_OPTIONS_MAX);
-    int r = buffer_append_string(&text, read_only ? "nosuid,nodev,noexec,ro" : "nosuid,nodev,noexec");
+    int r =
+        buffer_append_string(&text, read_only ? "nosuid,nodev,noexec,ro" : "nosuid,nodev,noexec");
     if (r == 0 && size > 0)
         r = buffer_printf(&text, ",size=%" PRId64, size);
     if (r == 0 && mode > 0)
@@ -170,8 +171,8 @@ static int refuse_share(const struct container *container, const char *source, s
                            source);
 }
 
-int engine_mounts_check(const struct container *container, char *const *binds,
-                        const json_t *mounts, struct error *err)
+int engine_mounts_check(const struct container *container, char *const *binds, const json_t *mounts,
+                        struct error *err)
 {
     for (char *const *bind = binds; bind && *bind; bind++) {
         CLEANUP(mount_request_release) struct mount_request request = {0};
@@ -183,7 +184,8 @@ int engine_mounts_check(const struct container *container, char *const *binds,
     }
     size_t i;
     json_t *mount;
-    json_array_foreach ((json_t *)(uintptr_t)mounts, i, mount) {
+    json_array_foreach((json_t *)(uintptr_t)mounts, i, mount)
+    {
         CLEANUP(mount_request_release) struct mount_request request = {0};
         int r = mount_parse(mount, &request, err);
         if (r == 0 && string_equal(request.type, "bind"))
@@ -215,11 +217,11 @@ static int add_tmpfs(struct spec_runtime *config, const json_t *tmpfs, struct er
 {
     const char *target;
     json_t *value;
-    json_object_foreach ((json_t *)(uintptr_t)tmpfs, target, value) {
+    json_object_foreach((json_t *)(uintptr_t)tmpfs, target, value)
+    {
         const char *options = json_string_value(value);
-        CLEANUP_FREE char *all =
-            string_format("nosuid,nodev,noexec%s%s", string_is_empty(options) ? "" : ",",
-                          string_or(options, ""));
+        CLEANUP_FREE char *all = string_format(
+            "nosuid,nodev,noexec%s%s", string_is_empty(options) ? "" : ",", string_or(options, ""));
         if (!all)
             return error_oom(err);
         if (target[0] != '/')
@@ -250,7 +252,8 @@ int engine_mounts_add(const struct container *container, struct spec_runtime *co
     }
     size_t i;
     json_t *mount;
-    json_array_foreach (mounts, i, mount) {
+    json_array_foreach(mounts, i, mount)
+    {
         CLEANUP(mount_request_release) struct mount_request request = {0};
         if ((r = mount_parse(mount, &request, err)) < 0 ||
             (r = add_request(config, &request, err)) < 0)

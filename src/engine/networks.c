@@ -24,8 +24,7 @@ char *engine_network_id(const struct engine *engine, const char *name)
     unsigned int length = 0;
     CLEANUP_FREE char *text = string_format("%s/%s", engine->id, name);
     char *id = malloc(ID_LENGTH + 1);
-    if (!text || !id ||
-        EVP_Digest(text, strlen(text), digest, &length, EVP_sha256(), NULL) != 1) {
+    if (!text || !id || EVP_Digest(text, strlen(text), digest, &length, EVP_sha256(), NULL) != 1) {
         free(id);
         return NULL;
     }
@@ -59,7 +58,8 @@ static json_t *bridge_options(const struct engine *engine)
 static json_t *members_json(struct engine *engine, const char *name)
 {
     json_t *members = json_object();
-    LIST_FOR_EACH(container, &engine->containers, struct container, node) {
+    LIST_FOR_EACH(container, &engine->containers, struct container, node)
+    {
         char address[NET_ADDRESS_TEXT_SIZE] = "";
         char mac[18] = "";
         if (!string_equal(container->network, name) || !container_is_running(container))
@@ -73,9 +73,9 @@ static json_t *members_json(struct engine *engine, const char *name)
         json_t *cidr = address[0] ? json_sprintf("%s/%u", address, net_subnet(engine->net)->prefix)
                                   : json_string("");
         (void)json_put(members, container->id,
-                       json_pack("{s:s, s:s, s:s, s:o, s:s}", "Name", container->name,
-                                 "EndpointID", container->id, "MacAddress", mac, "IPv4Address",
-                                 cidr, "IPv6Address", ""));
+                       json_pack("{s:s, s:s, s:s, s:o, s:s}", "Name", container->name, "EndpointID",
+                                 container->id, "MacAddress", mac, "IPv4Address", cidr,
+                                 "IPv6Address", ""));
     }
     return members;
 }
@@ -126,8 +126,8 @@ static bool network_matches(const struct engine *engine, size_t i, const json_t 
 int engine_network_list(struct engine *engine, const json_t *filters, json_t **ret,
                         struct error *err)
 {
-    static const char *const known[] = {"name",  "id",    "driver",   "scope",
-                                        "type",  "label", "dangling", NULL};
+    static const char *const known[] = {"name", "id",    "driver",   "scope",
+                                        "type", "label", "dangling", NULL};
     int r = filter_check_names(filters, known, err);
     if (r < 0)
         return r;

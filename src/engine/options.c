@@ -54,7 +54,8 @@ static int merge_over_defaults(const char *defaults, const json_t *given, json_t
         return r;
     const char *key;
     json_t *value;
-    json_object_foreach ((json_t *)(uintptr_t)given, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)given, key, value)
+    {
         if (json_is_null(value))
             continue;
         if (json_object_set_new(merged, key, json_deep_copy(value)) < 0)
@@ -295,8 +296,10 @@ static int check_restart_policy(const json_t *host, bool auto_remove, struct err
     bool on_failure = string_equal(name, "on-failure");
     if (!none && !on_failure && !string_equal(name, "always") &&
         !string_equal(name, "unless-stopped"))
-        return error_set_class(err, ERROR_INVALID, "invalid restart policy: unknown policy '%s'; "
-                               "use one of 'no', 'always', 'on-failure', or 'unless-stopped'", name);
+        return error_set_class(err, ERROR_INVALID,
+                               "invalid restart policy: unknown policy '%s'; "
+                               "use one of 'no', 'always', 'on-failure', or 'unless-stopped'",
+                               name);
     if (count != 0 && !on_failure)
         return error_set_class(err, ERROR_INVALID,
                                "invalid restart policy: maximum retry count can only be used with "
@@ -337,9 +340,8 @@ static int check_modes(struct container *container, struct error *err)
         (r = json_get_string(container->host_config, "IpcMode", &ipc, err)) < 0 ||
         (r = json_get_string(container->host_config, "UTSMode", &uts, err)) < 0)
         return r;
-    const char *resolved = string_is_empty(network) || string_equal(network, "default")
-                               ? "bridge"
-                               : network;
+    const char *resolved =
+        string_is_empty(network) || string_equal(network, "default") ? "bridge" : network;
     if (!string_equal(resolved, "bridge") && !string_equal(resolved, "host") &&
         !string_equal(resolved, "none"))
         return error_set_class(err, ERROR_NOT_FOUND, "network %s not found", resolved);
@@ -378,7 +380,8 @@ static int check_endpoints(const json_t *body, struct error *err)
         return r;
     const char *name;
     json_t *endpoint;
-    json_object_foreach (endpoints, name, endpoint) {
+    json_object_foreach(endpoints, name, endpoint)
+    {
         json_t *ipam = NULL;
         const char *address = "";
         const char *address6 = "";

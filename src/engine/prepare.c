@@ -21,7 +21,7 @@
 #include "sandbox/sandbox.h"
 #include "vm/scratch.h"
 
-enum { LOG_FILES_MAX = 1000 };
+enum { LOG_FILES_MAX = 1000, WORKER_END_MS = 30 * 1000 };
 
 static int make_directory(const char *path, mode_t mode, struct error *err)
 {
@@ -49,15 +49,15 @@ int engine_storage_size(const json_t *host_config, uint64_t *ret, struct error *
     *ret = VM_SCRATCH_DEFAULT;
     const char *key;
     json_t *value;
-    json_object_foreach (options, key, value) {
+    json_object_foreach(options, key, value)
+    {
         if (!string_equal_nocase(key, "size"))
             return error_set_class(err, ERROR_INVALID, "unknown option %s", key);
         if (!json_is_string(value) || string_to_size(json_string_value(value), ret) < 0)
             return error_set_class(err, ERROR_INVALID, "invalid size: '%s'",
                                    string_or(json_string_value(value), ""));
         if (*ret < VM_SCRATCH_MIN)
-            return error_set_class(err, ERROR_INVALID,
-                                   "storage-opt size must be at least %llu MiB",
+            return error_set_class(err, ERROR_INVALID, "storage-opt size must be at least %llu MiB",
                                    (unsigned long long)(VM_SCRATCH_MIN >> 20));
     }
     return 0;
@@ -102,7 +102,7 @@ static int prepare_scratch(struct container *container, struct compute_job *job,
     if (access(job->scratch, F_OK) == 0)
         return 0;
     r = vm_scratch_create(templates, job->scratch, size, container->vm_uid,
-                        (gid_t)container->vm_uid, err);
+                          (gid_t)container->vm_uid, err);
     return r < 0 ? error_wrap(err, r, "writable layer") : 0;
 }
 
@@ -141,16 +141,17 @@ int engine_log_options(const struct container *container, struct compute_log *re
     else if (string_equal(type, "json-file"))
         ret->driver = COMPUTE_LOG_JSON_FILE;
     else
-        return error_set_class(err, ERROR_INVALID,
-                               "logger: no log driver named '%s' is registered", type);
+        return error_set_class(err, ERROR_INVALID, "logger: no log driver named '%s' is registered",
+                               type);
     CLEANUP_STRV char **all = strv_copy(config->log_opts);
     if (!all)
         return error_oom(err);
     const char *key;
     json_t *value;
-    json_object_foreach (options, key, value)
-        if (strv_appendf(&all, "%s=%s", key, string_or(json_string_value(value), "")) < 0)
-            return error_oom(err);
+    json_object_foreach(
+        options, key,
+        value) if (strv_appendf(&all, "%s=%s", key, string_or(json_string_value(value), "")) <
+                   0) return error_oom(err);
     for (char **option = all; *option; option++) {
         const char *equals = strchr(*option, '=');
         const char *text = equals ? equals + 1 : "";
@@ -209,10 +210,11 @@ static int job_vm(struct container *container, struct compute_job *job, struct e
     if (!job->vmm_cgroup)
         return error_oom(err);
     if (job->memory < VM_MEMORY_MIN)
-        return error_set_class(err, ERROR_INVALID,
-                               "Minimum memory limit allowed with isolation 'hyperv' is %lldMB: the "
-                               "VM's own kernel needs some of it",
-                               (long long)(VM_MEMORY_MIN >> 20));
+        return error_set_class(
+            err, ERROR_INVALID,
+            "Minimum memory limit allowed with isolation 'hyperv' is %lldMB: the "
+            "VM's own kernel needs some of it",
+            (long long)(VM_MEMORY_MIN >> 20));
     return 0;
 }
 
@@ -228,8 +230,8 @@ static int build_job(struct container *container, struct compute_job *job, struc
     job->stdin_once = container->stdin_once;
     if ((r = engine_log_options(container, &job->log, err)) < 0 ||
         (r = image_hold_layers(container->engine->images, container->id,
-                               guest ? IMAGE_LAYERS_EROFS : IMAGE_LAYERS_TREE, &job->lower,
-                               err)) < 0)
+                               guest ? IMAGE_LAYERS_EROFS : IMAGE_LAYERS_TREE, &job->lower, err)) <
+            0)
         return r;
     if (guest) {
         if ((r = lease_uid(container, err)) < 0 || (r = job_vm(container, job, err)) < 0 ||
@@ -275,21 +277,35 @@ static int start_worker(struct container *container, struct error *err)
     {
         ENGINE_STATE(container->engine);
         container->worker_pid = pid;
+        container->worker_spent = false;
         container->run++;
         container->cleaned = false;
     }
     return connect_worker(container, err);
 }
 
-int container_prepare(struct container *container, struct error *err)
+/* 1: a worker is there that waits for its start. One that has had its run is waited for. */
+static int find_worker(struct container *container, struct error *err)
 {
     {
         ENGINE_STATE(container->engine);
-        if (container->worker_pid)
+        if (!container->worker_pid)
             return 0;
+        if (!container->worker_spent)
+            return 1;
     }
+    if (container_wait_worker_gone(container, WORKER_END_MS) < 0)
+        return error_set(err, -ETIMEDOUT, "the worker of the container's last run does not end");
+    return 0;
+}
+
+int container_prepare(struct container *container, struct error *err)
+{
+    int r = find_worker(container, err);
+    if (r != 0)
+        return r < 0 ? r : 0;
     container_cleanup(container); /* of the last run, if the janitor was not there yet */
-    int r = path_make_dirs(container->runtime_dir, 0700, err);
+    r = path_make_dirs(container->runtime_dir, 0700, err);
     if (r < 0)
         return r;
     (void)exit_record_remove(container->directory);
@@ -318,9 +334,9 @@ static void cleanup_leftovers(const struct container *container)
     CLEANUP_FREE char *cgroup = string_format("/hull/%s", container->id);
     CLEANUP_FREE char *vm_cgroup = string_format("/hull/%s-vm", container->id);
     if (target && container->isolation == COMPUTE_PROCESS)
-        (void)sandbox_sweep(cgroup, target, NULL);
+        (void)sandbox_clean(cgroup, target, NULL);
     if (vm_cgroup && container->isolation == COMPUTE_HYPERV)
-        (void)sandbox_sweep(vm_cgroup, NULL, NULL);
+        (void)sandbox_clean(vm_cgroup, NULL, NULL);
     (void)path_remove_tree(AT_FDCWD, container->runtime_dir, NULL);
 }
 

@@ -25,34 +25,34 @@ struct engine {
     char *x86_initramfs;
     int64_t started;
 
-    pthread_mutex_t lock;        /* the state lock */
-    pthread_cond_t changed;      /* broadcast with every change of a container's status */
+    pthread_mutex_t lock;   /* the state lock */
+    pthread_cond_t changed; /* broadcast with every change of a container's status */
     struct list containers;
     size_t n_containers;
-    struct list waits;           /* struct engine_wait */
-    struct list execs;           /* struct exec, see exec.c */
+    struct list waits; /* struct engine_wait */
+    struct list execs; /* struct exec, see exec.c */
 
     struct store *store;
     struct image_store *images;
-    struct net *net;             /* NULL: no default bridge */
+    struct net *net; /* NULL: no default bridge */
     struct event_bus *events;
     struct janitor *janitor;
 
     struct loop *loop;
-    struct loop_source wake;     /* eventfd: the loop thread has work in `adopted` */
+    struct loop_source wake; /* eventfd: the loop thread has work in `adopted` */
     int wake_fd;
     struct list adopted;
     pthread_t loop_thread;
     bool loop_running;
 
-    pthread_mutex_t probe_lock;  /* one probe at a time */
+    pthread_mutex_t probe_lock; /* one probe at a time */
 };
 
 /* Scope lock of the state lock. */
 struct engine *engine_lock(struct engine *engine);
 void engine_unlock_cleanup(struct engine **engine);
-#define ENGINE_STATE(owner)                                                                        \
-    CLEANUP(engine_unlock_cleanup)                                                                 \
+#define ENGINE_STATE(owner)        \
+    CLEANUP(engine_unlock_cleanup) \
     struct engine *state_guard_ __attribute__((unused)) = engine_lock(owner)
 
 /* --- events.c --- */
@@ -113,8 +113,8 @@ int engine_ports_from_json(const json_t *json, struct net_port **ret, size_t *re
 
 /* --- mounts.c: Binds, Mounts and Tmpfs --- */
 struct spec_runtime;
-int engine_mounts_check(const struct container *container, char *const *binds,
-                        const json_t *mounts, struct error *err);
+int engine_mounts_check(const struct container *container, char *const *binds, const json_t *mounts,
+                        struct error *err);
 int engine_mounts_add(const struct container *container, struct spec_runtime *config,
                       struct error *err);
 json_t *engine_mounts_to_json(const struct container *container);

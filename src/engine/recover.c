@@ -1,4 +1,5 @@
-/* After a start of hulld: what exists according to the store, what runs according to the workers. */
+/* After a start of hulld: what exists according to the store, what runs according to the workers.
+ */
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
@@ -33,8 +34,7 @@ static int load_one(const char *id, json_t *document, void *data, struct error *
 }
 
 /* The worker's own account of what it runs. */
-static int ask_worker(struct container *container, struct compute_client *client,
-                      struct error *err)
+static int ask_worker(struct container *container, struct compute_client *client, struct error *err)
 {
     CLEANUP_JSON json_t *state = NULL;
     const char *status = "";
@@ -51,8 +51,7 @@ static int ask_worker(struct container *container, struct compute_client *client
     bool runs = string_equal(status, "running") || string_equal(status, "paused");
     if (!runs)
         return 0; /* prepared, never started */
-    container->status =
-        string_equal(status, "paused") ? CONTAINER_PAUSED : CONTAINER_RUNNING;
+    container->status = string_equal(status, "paused") ? CONTAINER_PAUSED : CONTAINER_RUNNING;
     container->pid = (pid_t)pid;
     container->started = started;
     return 0;
@@ -109,7 +108,8 @@ static bool policy_is(const struct container *container, const char *name)
  * what nobody stopped, "on-failure" what had failed. */
 static bool start_again(const struct container *container)
 {
-    bool was_up = container->status == CONTAINER_RESTARTING || container->status == CONTAINER_EXITED;
+    bool was_up =
+        container->status == CONTAINER_RESTARTING || container->status == CONTAINER_EXITED;
     if (!was_up)
         return false;
     return policy_is(container, "always") ||
@@ -150,8 +150,8 @@ static int sweep_unknown(struct engine *engine, struct error *err)
     if (!path)
         return error_oom(err);
     LIST_FOR_EACH(container, &engine->containers, struct container, node)
-        if (strv_append(&known, container->id) < 0)
-            return error_oom(err);
+    if (strv_append(&known, container->id) < 0)
+        return error_oom(err);
     int r = image_holds_retain(engine->images, known, err);
     if (r < 0)
         return r;
@@ -175,13 +175,13 @@ int engine_recover(struct engine *engine, struct error *err)
     if (r < 0)
         return r;
     LIST_FOR_EACH(container, &engine->containers, struct container, node)
-        recover_one(container);
+    recover_one(container);
     r = engine_network_adopt(engine, err);
     if (r == 0)
         r = sweep_unknown(engine, err);
     if (r < 0)
         return r;
     LIST_FOR_EACH(container, &engine->containers, struct container, node)
-        settle_one(engine, container);
+    settle_one(engine, container);
     return 0;
 }

@@ -1,9 +1,9 @@
 /* The OCI runtime configuration of a container's next run, from its Config and HostConfig. */
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
-#include <linux/magic.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -59,7 +59,8 @@ static int build_rlimits(const json_t *host, struct spec_process *process, struc
     int r = json_get_array(host, "Ulimits", &ulimits, err);
     if (r < 0)
         return r;
-    json_array_foreach (ulimits, i, ulimit) {
+    json_array_foreach(ulimits, i, ulimit)
+    {
         const char *name;
         int64_t soft = 0;
         int64_t hard = 0;
@@ -70,8 +71,8 @@ static int build_rlimits(const json_t *host, struct spec_process *process, struc
         char resource[32] = "RLIMIT_";
         size_t start = strlen(resource);
         for (size_t k = 0; name[k] && start + k + 1 < sizeof(resource); k++)
-            resource[start + k] = (char)((name[k] >= 'a' && name[k] <= 'z') ? name[k] - 32
-                                                                            : name[k]);
+            resource[start + k] =
+                (char)((name[k] >= 'a' && name[k] <= 'z') ? name[k] - 32 : name[k]);
         int number = spec_rlimit_from_string(resource);
         if (number < 0)
             return error_set_class(err, ERROR_INVALID, "invalid ulimit type: %s", name);
@@ -114,8 +115,7 @@ static int build_process(const struct container *container, struct spec_runtime 
 }
 
 /* Docker's numbers to OCI's. 0 is "not said" in both. */
-static int build_resources(const json_t *host, struct spec_resources *resources,
-                           struct error *err)
+static int build_resources(const json_t *host, struct spec_resources *resources, struct error *err)
 {
     int64_t shares = 0;
     int64_t nano = 0;
@@ -209,9 +209,8 @@ static int build_devices(const struct container *container, struct spec_runtime 
     }
     size_t i;
     json_t *device;
-    json_array_foreach (devices, i, device)
-        if ((r = add_device(container, device, config, err)) < 0)
-            return r;
+    json_array_foreach(devices, i,
+                       device) if ((r = add_device(container, device, config, err)) < 0) return r;
     return 0;
 }
 
@@ -223,10 +222,8 @@ static int build_namespaces(const struct container *container, struct spec_runti
         const char *member;
         enum spec_namespace_type type;
     } modes[] = {
-        {"NetworkMode", SPEC_NAMESPACE_NETWORK},
-        {"PidMode", SPEC_NAMESPACE_PID},
-        {"IpcMode", SPEC_NAMESPACE_IPC},
-        {"UTSMode", SPEC_NAMESPACE_UTS},
+        {"NetworkMode", SPEC_NAMESPACE_NETWORK}, {"PidMode", SPEC_NAMESPACE_PID},
+        {"IpcMode", SPEC_NAMESPACE_IPC},         {"UTSMode", SPEC_NAMESPACE_UTS},
         {"CgroupnsMode", SPEC_NAMESPACE_CGROUP},
     };
     for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
@@ -256,8 +253,9 @@ static int build_files(const struct container *container, struct spec_runtime *c
     static const struct {
         const char *target;
         const char *name;
-    } files[] = {
-        {"/etc/resolv.conf", "resolv.conf"}, {"/etc/hostname", "hostname"}, {"/etc/hosts", "hosts"}};
+    } files[] = {{"/etc/resolv.conf", "resolv.conf"},
+                 {"/etc/hostname", "hostname"},
+                 {"/etc/hosts", "hosts"}};
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         CLEANUP_FREE char *source = string_format("%s/%s", container->directory, files[i].name);
         if (!source)
@@ -282,17 +280,18 @@ static int build_lists(const struct container *container, struct spec_runtime *c
     if ((r = json_get_object(container->host_config, "Sysctls", &sysctls, err)) < 0 ||
         (r = json_get_bool(container->host_config, "Init", &init, err)) < 0)
         return r;
-    json_object_foreach (sysctls, key, value)
-        if (strv_appendf(&config->linux_.sysctl, "%s=%s", key,
-                         string_or(json_string_value(value), "")) < 0)
-            return error_oom(err);
+    json_object_foreach(sysctls, key,
+                        value) if (strv_appendf(&config->linux_.sysctl, "%s=%s", key,
+                                                string_or(json_string_value(value), "")) <
+                                   0) return error_oom(err);
     json_t *annotations = NULL;
     if ((r = json_get_object(container->host_config, "Annotations", &annotations, err)) < 0)
         return r;
-    json_object_foreach (annotations, key, value)
-        if (!string_starts_with(key, "io.hull.") && json_is_string(value) &&
-            spec_runtime_set_annotation(config, key, json_string_value(value)) < 0)
-            return error_oom(err);
+    json_object_foreach(
+        annotations, key,
+        value) if (!string_starts_with(key, "io.hull.") && json_is_string(value) &&
+                   spec_runtime_set_annotation(config, key, json_string_value(value)) <
+                       0) return error_oom(err);
     if (init && spec_runtime_set_annotation(config, SPEC_ANNOTATION_INIT, "true") < 0)
         return error_oom(err);
     return 0;

@@ -16,8 +16,8 @@
 /* SecurityOpt after parsing. The texts borrow from the request. */
 struct security {
     bool no_new_privileges;
-    bool unconfined;        /* seccomp=unconfined */
-    const char *profile;    /* seccomp=JSON: the docker CLI sends the file's content */
+    bool unconfined;     /* seccomp=unconfined */
+    const char *profile; /* seccomp=JSON: the docker CLI sends the file's content */
     bool system_paths_unconfined;
 };
 

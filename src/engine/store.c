@@ -40,7 +40,7 @@ static pthread_mutex_t *lock_store(struct store *store)
     return &store->lock;
 }
 
-#define STORE_LOCK(store)                                                                          \
+#define STORE_LOCK(store) \
     CLEANUP(unlock_cleanup) pthread_mutex_t *guard_ __attribute__((unused)) = lock_store(store)
 
 static int store_error(struct store *store, int code, struct error *err, const char *what)
@@ -98,8 +98,8 @@ int store_open(const char *path, struct store **ret, struct error *err)
     if (!store)
         return error_oom(err);
     pthread_mutex_init(&store->lock, NULL);
-    int r = sqlite3_open_v2(
-        path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    int r = sqlite3_open_v2(path, &store->db,
+                            SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (r != SQLITE_OK) {
         r = store_error(store, r, err, path);
         store_close(store);
@@ -256,13 +256,12 @@ int store_lease_take(struct store *store, const char *kind, uint32_t value, cons
     return store_run(store, statement, err, "take lease");
 }
 
-int store_lease_release(struct store *store, const char *kind, const char *owner,
-                        struct error *err)
+int store_lease_release(struct store *store, const char *kind, const char *owner, struct error *err)
 {
     STORE_LOCK(store);
     CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
-    int r = store_prepare(store, "DELETE FROM lease WHERE owner = ?1 AND kind = ?2", &statement,
-                          err);
+    int r =
+        store_prepare(store, "DELETE FROM lease WHERE owner = ?1 AND kind = ?2", &statement, err);
     if (r < 0)
         return r;
     sqlite3_bind_text(statement, 1, owner, -1, SQLITE_STATIC);

@@ -1,5 +1,6 @@
 /* The store: SQLite in WAL mode, the truth about what exists. Thread-safe with a mutex of its own;
- * each call is one transaction, on disk (but for a power cut of the last moments) when it returns. */
+ * each call is one transaction, on disk (but for a power cut of the last moments) when it returns.
+ */
 #ifndef HULL_ENGINE_STORE_H
 #define HULL_ENGINE_STORE_H
 

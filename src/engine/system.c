@@ -1,10 +1,10 @@
 /* GET /info, /version and /system/df. */
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/statfs.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
-#include <linux/magic.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,7 +27,7 @@ static void count_containers(struct engine *engine, int counts[CONTAINER_STATUS_
 {
     ENGINE_STATE(engine);
     LIST_FOR_EACH(container, &engine->containers, struct container, node)
-        counts[container->status]++;
+    counts[container->status]++;
 }
 
 /* PRETTY_NAME of os-release(5). */
@@ -78,12 +78,14 @@ static int add_counts(struct engine *engine, json_t *info, struct error *err)
     if (r < 0)
         return r;
     r = json_put_i64(info, "Containers", all);
-    r = r ?: json_put_i64(info, "ContainersRunning",
-                          counts[CONTAINER_RUNNING] + counts[CONTAINER_RESTARTING]);
+    r = r
+            ?: json_put_i64(info, "ContainersRunning",
+                            counts[CONTAINER_RUNNING] + counts[CONTAINER_RESTARTING]);
     r = r ?: json_put_i64(info, "ContainersPaused", counts[CONTAINER_PAUSED]);
-    r = r ?: json_put_i64(info, "ContainersStopped",
-                          all - counts[CONTAINER_RUNNING] - counts[CONTAINER_PAUSED] -
-                              counts[CONTAINER_RESTARTING]);
+    r = r
+            ?: json_put_i64(info, "ContainersStopped",
+                            all - counts[CONTAINER_RUNNING] - counts[CONTAINER_PAUSED] -
+                                counts[CONTAINER_RESTARTING]);
     r = r ?: json_put_i64(info, "Images", (int64_t)images);
     return r < 0 ? error_oom(err) : 0;
 }
@@ -123,34 +125,36 @@ static int add_host(const struct engine *engine, json_t *info)
 /* What this engine can do, in docker's words. */
 static int add_abilities(json_t *info)
 {
-    static const char *const on[] = {"MemoryLimit", "SwapLimit",   "CpuCfsPeriod", "CpuCfsQuota",
-                                     "CPUShares",   "CPUSet",      "PidsLimit",    "OomKillDisable",
-                                     "BridgeNfIptables", "LiveRestoreEnabled"};
+    static const char *const on[] = {
+        "MemoryLimit", "SwapLimit", "CpuCfsPeriod",   "CpuCfsQuota",      "CPUShares",
+        "CPUSet",      "PidsLimit", "OomKillDisable", "BridgeNfIptables", "LiveRestoreEnabled"};
     for (size_t i = 0; i < sizeof(on) / sizeof(on[0]); i++)
         if (json_put_bool(info, on[i], true) < 0)
             return -ENOMEM;
     int r = json_put_bool(info, "Debug", false);
     r = r ?: json_put_bool(info, "ExperimentalBuild", false);
-    r = r ?: json_put(info, "SecurityOptions",
-                      json_pack("[s]", "name=seccomp,profile=builtin"));
-    r = r ?: json_put(info, "Plugins",
-                      json_pack("{s:n, s:[s, s, s], s:n, s:[s, s]}", "Volume", "Network", "bridge",
-                                "host", "null", "Authorization", "Log", "json-file", "none"));
+    r = r ?: json_put(info, "SecurityOptions", json_pack("[s]", "name=seccomp,profile=builtin"));
+    r = r
+            ?: json_put(info, "Plugins",
+                        json_pack("{s:n, s:[s, s, s], s:n, s:[s, s]}", "Volume", "Network",
+                                  "bridge", "host", "null", "Authorization", "Log", "json-file",
+                                  "none"));
     r = r ?: json_put(info, "Runtimes", json_pack("{s:{s:s}}", "hull", "path", "hull-worker"));
     r = r ?: json_put_string(info, "DefaultRuntime", "hull");
     r = r ?: json_put_string(info, "InitBinary", "hull-init");
-    return r ?: json_put(info, "Swarm",
-                         json_pack("{s:s, s:s, s:s, s:b, s:s, s:n}", "NodeID", "", "NodeAddr", "",
-                                   "LocalNodeState", "inactive", "ControlAvailable", 0, "Error",
-                                   "", "RemoteManagers"));
+    return r
+               ?: json_put(info, "Swarm",
+                           json_pack("{s:s, s:s, s:s, s:b, s:s, s:n}", "NodeID", "", "NodeAddr", "",
+                                     "LocalNodeState", "inactive", "ControlAvailable", 0, "Error",
+                                     "", "RemoteManagers"));
 }
 
 static json_t *registry_json(const struct engine_config *config)
 {
-    return json_pack("{s:[s, s], s:{s:{s:s, s:[], s:b, s:b}}, s:o, s:o}",
-                     "InsecureRegistryCIDRs", "::1/128", "127.0.0.0/8", "IndexConfigs",
-                     "docker.io", "Name", "docker.io", "Mirrors", "Secure", 1, "Official", 1,
-                     "Mirrors", json_from_strv(config->registry_mirrors), "InsecureRegistries",
+    return json_pack("{s:[s, s], s:{s:{s:s, s:[], s:b, s:b}}, s:o, s:o}", "InsecureRegistryCIDRs",
+                     "::1/128", "127.0.0.0/8", "IndexConfigs", "docker.io", "Name", "docker.io",
+                     "Mirrors", "Secure", 1, "Official", 1, "Mirrors",
+                     json_from_strv(config->registry_mirrors), "InsecureRegistries",
                      json_from_strv(config->insecure_registries));
 }
 
@@ -163,8 +167,7 @@ static int add_engine(struct engine *engine, json_t *info)
     for (size_t i = 0; i < n; i++)
         (void)json_array_append_new(
             status, json_pack("[o, s]",
-                              json_sprintf("VM engine %s",
-                                           vm_engine_to_string(verdicts[i].engine)),
+                              json_sprintf("VM engine %s", vm_engine_to_string(verdicts[i].engine)),
                               verdicts[i].reason));
     int r = json_put_string(info, "ID", engine->id);
     r = r ?: json_put_string(info, "ServerVersion", HULL_VERSION);

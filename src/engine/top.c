@@ -19,8 +19,8 @@ enum { COLUMNS_MAX = 64, CELL_MAX = 4096 };
 
 struct row {
     const json_t *process;
-    int64_t now;     /* ms since the epoch */
-    int64_t memory;  /* KiB of the kernel that runs it */
+    int64_t now;    /* ms since the epoch */
+    int64_t memory; /* KiB of the kernel that runs it */
 };
 
 static int64_t number(const struct row *row, const char *name)
@@ -173,36 +173,63 @@ static const struct column {
     void (*format)(const struct row *row, const char *field, char *cell);
     const char *field;
 } columns[] = {
-    {"pid", "PID", cell_number, "pid"},        {"tgid", "TGID", cell_number, "pid"},
-    {"ppid", "PPID", cell_number, "ppid"},     {"pgid", "PGID", cell_number, "pgid"},
-    {"pgrp", "PGRP", cell_number, "pgid"},     {"sid", "SID", cell_number, "sid"},
-    {"sess", "SESS", cell_number, "sid"},      {"user", "USER", cell_text, "user"},
-    {"euser", "EUSER", cell_text, "user"},     {"ruser", "RUSER", cell_text, "user"},
-    {"uname", "USER", cell_text, "user"},      {"uid_hack", "UID", cell_text, "user"},
-    {"uid", "UID", cell_number, "uid"},        {"euid", "EUID", cell_number, "uid"},
-    {"ruid", "RUID", cell_number, "uid"},      {"gid", "GID", cell_number, "gid"},
-    {"egid", "EGID", cell_number, "gid"},      {"s", "S", cell_text, "state"},
-    {"state", "S", cell_text, "state"},        {"stat", "STAT", cell_stat, ""},
-    {"tty", "TT", cell_text, "tty"},           {"tt", "TT", cell_text, "tty"},
-    {"tname", "TTY", cell_text, "tty"},        {"time", "TIME", cell_time, ""},
-    {"cputime", "TIME", cell_time, ""},        {"bsdtime", "TIME", cell_bsdtime, ""},
+    {"pid", "PID", cell_number, "pid"},
+    {"tgid", "TGID", cell_number, "pid"},
+    {"ppid", "PPID", cell_number, "ppid"},
+    {"pgid", "PGID", cell_number, "pgid"},
+    {"pgrp", "PGRP", cell_number, "pgid"},
+    {"sid", "SID", cell_number, "sid"},
+    {"sess", "SESS", cell_number, "sid"},
+    {"user", "USER", cell_text, "user"},
+    {"euser", "EUSER", cell_text, "user"},
+    {"ruser", "RUSER", cell_text, "user"},
+    {"uname", "USER", cell_text, "user"},
+    {"uid_hack", "UID", cell_text, "user"},
+    {"uid", "UID", cell_number, "uid"},
+    {"euid", "EUID", cell_number, "uid"},
+    {"ruid", "RUID", cell_number, "uid"},
+    {"gid", "GID", cell_number, "gid"},
+    {"egid", "EGID", cell_number, "gid"},
+    {"s", "S", cell_text, "state"},
+    {"state", "S", cell_text, "state"},
+    {"stat", "STAT", cell_stat, ""},
+    {"tty", "TT", cell_text, "tty"},
+    {"tt", "TT", cell_text, "tty"},
+    {"tname", "TTY", cell_text, "tty"},
+    {"time", "TIME", cell_time, ""},
+    {"cputime", "TIME", cell_time, ""},
+    {"bsdtime", "TIME", cell_bsdtime, ""},
     {"etime", "ELAPSED", cell_etime, "elapsed"},
     {"etimes", "ELAPSED", cell_etimes, "elapsed"},
-    {"start", "STARTED", cell_start, "start"}, {"start_time", "START", cell_start, "start"},
-    {"bsdstart", "START", cell_start, "start"}, {"stime", "STIME", cell_start, "start"},
+    {"start", "STARTED", cell_start, "start"},
+    {"start_time", "START", cell_start, "start"},
+    {"bsdstart", "START", cell_start, "start"},
+    {"stime", "STIME", cell_start, "start"},
     {"lstart", "STARTED", cell_lstart, "start"},
-    {"c", "C", cell_c, ""},                    {"pcpu", "%CPU", cell_cpu, ""},
-    {"%cpu", "%CPU", cell_cpu, ""},            {"pmem", "%MEM", cell_mem, ""},
-    {"%mem", "%MEM", cell_mem, ""},            {"vsz", "VSZ", cell_number, "vsz"},
-    {"vsize", "VSZ", cell_number, "vsz"},      {"rss", "RSS", cell_number, "rss"},
-    {"rssize", "RSS", cell_number, "rss"},     {"sz", "SZ", cell_pages, "vsz"},
-    {"ni", "NI", cell_number, "nice"},         {"nice", "NI", cell_number, "nice"},
-    {"pri", "PRI", cell_number, "pri"},        {"nlwp", "NLWP", cell_number, "nlwp"},
-    {"thcount", "THCNT", cell_number, "nlwp"}, {"psr", "PSR", cell_number, "cpu"},
-    {"f", "F", cell_number, "flags"},          {"wchan", "WCHAN", cell_dash, ""},
-    {"addr", "ADDR", cell_dash, ""},           {"comm", "COMMAND", cell_text, "comm"},
-    {"ucmd", "CMD", cell_text, "comm"},        {"args", "COMMAND", cell_text, "cmdline"},
-    {"cmd", "CMD", cell_text, "cmdline"},      {"command", "COMMAND", cell_text, "cmdline"},
+    {"c", "C", cell_c, ""},
+    {"pcpu", "%CPU", cell_cpu, ""},
+    {"%cpu", "%CPU", cell_cpu, ""},
+    {"pmem", "%MEM", cell_mem, ""},
+    {"%mem", "%MEM", cell_mem, ""},
+    {"vsz", "VSZ", cell_number, "vsz"},
+    {"vsize", "VSZ", cell_number, "vsz"},
+    {"rss", "RSS", cell_number, "rss"},
+    {"rssize", "RSS", cell_number, "rss"},
+    {"sz", "SZ", cell_pages, "vsz"},
+    {"ni", "NI", cell_number, "nice"},
+    {"nice", "NI", cell_number, "nice"},
+    {"pri", "PRI", cell_number, "pri"},
+    {"nlwp", "NLWP", cell_number, "nlwp"},
+    {"thcount", "THCNT", cell_number, "nlwp"},
+    {"psr", "PSR", cell_number, "cpu"},
+    {"f", "F", cell_number, "flags"},
+    {"wchan", "WCHAN", cell_dash, ""},
+    {"addr", "ADDR", cell_dash, ""},
+    {"comm", "COMMAND", cell_text, "comm"},
+    {"ucmd", "CMD", cell_text, "comm"},
+    {"args", "COMMAND", cell_text, "cmdline"},
+    {"cmd", "CMD", cell_text, "cmdline"},
+    {"command", "COMMAND", cell_text, "cmdline"},
 };
 
 struct chosen {
@@ -237,8 +264,10 @@ static int select_column(struct selection *selection, const char *name, const ch
         selection->n++;
         return 0;
     }
-    return error_set_class(err, ERROR_INVALID, "ps: error: unknown user-defined format specifier "
-                           "\"%s\"", name);
+    return error_set_class(err, ERROR_INVALID,
+                           "ps: error: unknown user-defined format specifier "
+                           "\"%s\"",
+                           name);
 }
 
 /* "pid,comm=NAME": all after an "=" is the title of the last column, as POSIX has it. */
@@ -287,7 +316,8 @@ static int select_standard(struct selection *selection, enum ps_format format, s
         return select_format(selection, "f,s,uid,pid,ppid,c,pri,ni,addr,sz,wchan,tty,time,ucmd",
                              "F,S,UID,PID,PPID,C,PRI,NI,ADDR,SZ,WCHAN,TTY,TIME,CMD", err);
     case PS_USER:
-        return select_format(selection, "user,pid,%cpu,%mem,vsz,rss,tty,stat,start_time,bsdtime,args",
+        return select_format(selection,
+                             "user,pid,%cpu,%mem,vsz,rss,tty,stat,start_time,bsdtime,args",
                              "USER,PID,%CPU,%MEM,VSZ,RSS,TTY,STAT,START,TIME,COMMAND", err);
     case PS_PLAIN:
         break;
@@ -378,7 +408,8 @@ int top_format(const json_t *processes, const char *ps_args, json_t **ret, struc
     };
     size_t i;
     json_t *process;
-    json_array_foreach (json_object_get(processes, "processes"), i, process) {
+    json_array_foreach(json_object_get(processes, "processes"), i, process)
+    {
         row.process = process;
         if (add_row(rows, &selection, &row) < 0)
             return error_oom(err);

@@ -1,4 +1,5 @@
-/* Waiting for a container's end: API clients by descriptor, the engine's own threads by condition. */
+/* Waiting for a container's end: API clients by descriptor, the engine's own threads by condition.
+ */
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -15,9 +16,9 @@ struct engine_wait {
     struct container *container;
     struct list node; /* [state] in engine->waits until decided */
     enum engine_wait_condition condition;
-    int fd;           /* eventfd, readable once decided */
-    bool decided;     /* [state] */
-    int code;         /* [state] */
+    int fd;       /* eventfd, readable once decided */
+    bool decided; /* [state] */
+    int code;     /* [state] */
     char error[CONTAINER_ERROR_MAX];
 };
 
@@ -38,7 +39,8 @@ void engine_notify_waits(struct engine *engine, struct container *container,
                          enum engine_notice notice)
 {
     pthread_cond_broadcast(&engine->changed);
-    LIST_FOR_EACH(wait, &engine->waits, struct engine_wait, node) {
+    LIST_FOR_EACH(wait, &engine->waits, struct engine_wait, node)
+    {
         if (wait->container != container)
             continue;
         if (notice == ENGINE_NOTICE_REMOVED || wait->condition != ENGINE_WAIT_REMOVED)

@@ -70,6 +70,7 @@ static bool apply_exit(struct container *container, const struct exit_record *re
     if (!container_is_running(container) && !container->start_requested)
         return false;
     container->start_requested = false;
+    container->worker_spent = true;
     container->pid = 0;
     container->exit_code = record->code;
     container->oom_killed = record->oom_killed;
@@ -116,9 +117,9 @@ static void exit_event(struct container *container, const json_t *event)
         int code = 0;
         (void)json_get_int(event, "code", 0, 255, &code, NULL);
         engine_exec_ended(container->engine, exec, code);
-        engine_emit_container(container->engine, container, "exec_die",
-                              json_pack("{s:s, s:o}", "execID", exec, "exitCode",
-                                        json_sprintf("%d", code)));
+        engine_emit_container(
+            container->engine, container, "exec_die",
+            json_pack("{s:s, s:o}", "execID", exec, "exitCode", json_sprintf("%d", code)));
         return;
     }
     /* The worker wrote the record before it told us. */
@@ -263,12 +264,14 @@ void engine_watch_stop(struct engine *engine)
         watch_wake(engine);
         pthread_join(engine->loop_thread, NULL);
     }
-    LIST_FOR_EACH(adoption, &engine->adopted, struct adoption, node) {
+    LIST_FOR_EACH(adoption, &engine->adopted, struct adoption, node)
+    {
         list_remove(&adoption->node);
         compute_client_free(adoption->client);
         free(adoption);
     }
-    LIST_FOR_EACH(container, &engine->containers, struct container, node) {
+    LIST_FOR_EACH(container, &engine->containers, struct container, node)
+    {
         loop_remove(&container->source);
         container->events = compute_client_free(container->events);
     }

@@ -117,7 +117,7 @@ static int write_hold(struct image_store *store, const char *holder,
     CLEANUP_FREE char *path = string_format("holds/%s", holder);
     if (!text || !path)
         return error_oom(err);
-    int r = file_write_atomic(store->image_fd, path, text, strlen(text), 0600, err);
+    int r = file_replace(store->image_fd, path, text, strlen(text), 0600, err);
     return r < 0 ? store_write_error(err, r, "cannot hold an image") : 0;
 }
 

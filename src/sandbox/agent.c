@@ -304,8 +304,7 @@ static int op_resize(struct agent *agent, json_t *request, json_t **ret, struct 
         return r;
     if (process->terminal < 0)
         return error_set_class(err, ERROR_INVALID, "the process has no terminal");
-    const struct winsize size = {.ws_col = (unsigned short)width,
-                                 .ws_row = (unsigned short)height};
+    const struct winsize size = {.ws_col = (unsigned short)width, .ws_row = (unsigned short)height};
     if (ioctl(process->terminal, TIOCSWINSZ, &size) < 0)
         return error_set_errno(err, -errno, "resizing the terminal");
     return 0;
@@ -388,9 +387,9 @@ static const struct {
     const char *name;
     int (*serve)(struct agent *agent, json_t *request, json_t **ret, struct error *err);
 } ops[] = {
-    {"create", op_create},       {"start", op_start},   {"exec", op_exec},
-    {"signal", op_signal},       {"resize", op_resize}, {"processes", op_processes},
-    {"update", op_update},       {"state", op_state},   {"freeze", op_freeze},
+    {"create", op_create},     {"start", op_start},   {"exec", op_exec},
+    {"signal", op_signal},     {"resize", op_resize}, {"processes", op_processes},
+    {"update", op_update},     {"state", op_state},   {"freeze", op_freeze},
     {"shutdown", op_shutdown},
 };
 
@@ -465,7 +464,7 @@ struct agent *agent_free(struct agent *agent)
     if (agent->sandbox)
         (void)sandbox_destroy(agent->sandbox, NULL);
     LIST_FOR_EACH(process, &agent->processes, struct agent_process, node)
-        agent_process_free(process);
+    agent_process_free(process);
     agent->connection = wire_connection_free(agent->connection);
     sandbox_free(agent->sandbox);
     spec_runtime_free(agent->config);

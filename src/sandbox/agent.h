@@ -3,16 +3,18 @@
  * of hull-worker for `process`, of hull-init, pid 1 of the utility VM, for `hyperv`.
  *
  * Theory of operation. One container goes through NONE -> CREATED -> RUNNING -> EXITED, once. Every
- * program (the first one, and those of `exec`) is a `struct agent_process`: a pidfd, and up to three
- * streams between its pipes, or its terminal, and channels. Output is read only when the channel has
- * credit, so a program whose readers are slow waits in write(2), as it would on any pipe.
+ * program (the first one, and those of `exec`) is a `struct agent_process`: a pidfd, and up to
+ * three streams between its pipes, or its terminal, and channels. Output is read only when the
+ * channel has credit, so a program whose readers are slow waits in write(2), as it would on any
+ * pipe.
  *
- * When a program ends it is reaped at once (the container's pid 1 cannot go before programs of `exec`
- * are reaped, see zap_pid_ns_processes() in the kernel), and then its output is drained: until end of
- * file, or until nothing is left to read, because a descendant that lives on may hold the pipe. Only
- * then `exit` is sent. For the container it is sent after what `exec` started is over too (at most
- * AGENT_EXEC_DRAIN_MS later), and after sandbox_destroy(): whoever hears of it may take the file
- * systems away. If the output of an ended program waits for credit, `ended` is sent before. */
+ * When a program ends it is reaped at once (the container's pid 1 cannot go before programs of
+ * `exec` are reaped, see zap_pid_ns_processes() in the kernel), and then its output is drained:
+ * until end of file, or until nothing is left to read, because a descendant that lives on may hold
+ * the pipe. Only then `exit` is sent. For the container it is sent after what `exec` started is
+ * over too (at most AGENT_EXEC_DRAIN_MS later), and after sandbox_destroy(): whoever hears of it
+ * may take the file systems away. If the output of an ended program waits for credit, `ended` is
+ * sent before. */
 #ifndef HULL_SANDBOX_AGENT_H
 #define HULL_SANDBOX_AGENT_H
 
@@ -25,9 +27,9 @@ struct loop;
 struct sandbox_root;
 
 enum {
-    AGENT_EXECS_MAX = 256,       /* at once */
-    AGENT_EXEC_ID_MAX = 64,      /* characters */
-    AGENT_EXEC_DRAIN_MS = 2000,  /* how long unread output of an exec holds the container's exit */
+    AGENT_EXECS_MAX = 256,      /* at once */
+    AGENT_EXEC_ID_MAX = 64,     /* characters */
+    AGENT_EXEC_DRAIN_MS = 2000, /* how long unread output of an exec holds the container's exit */
     AGENT_LAYERS_MAX = 128,
 };
 

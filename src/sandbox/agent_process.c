@@ -21,10 +21,10 @@ struct agent_process *agent_process_new(struct agent *agent, const char *exec)
     (void)string_copy(process->exec, sizeof(process->exec), exec);
     process->process = (struct process)PROCESS_INIT;
     process->source = (struct loop_source)LOOP_SOURCE_INIT;
-    process->in = (struct agent_input){
-        .process = process, .source = LOOP_SOURCE_INIT, .fd = -EBADF};
-    process->out = (struct agent_output){
-        .process = process, .source = LOOP_SOURCE_INIT, .fd = -EBADF};
+    process->in =
+        (struct agent_input){.process = process, .source = LOOP_SOURCE_INIT, .fd = -EBADF};
+    process->out =
+        (struct agent_output){.process = process, .source = LOOP_SOURCE_INIT, .fd = -EBADF};
     process->err = process->out;
     process->terminal = -EBADF;
     list_append(&agent->processes, &process->node);
@@ -75,9 +75,9 @@ int agent_process_watch(struct agent_process *process, struct error *err)
 
 static void send_exit(struct agent *agent, const struct agent_process *process, bool oom)
 {
-    json_t *event = json_pack("{s:s,s:i,s:i,s:b,s:I}", "exec", process->exec, "code", process->code,
-                              "signal", process->signal, "oom", oom, "time",
-                              (json_int_t)timestamp_now());
+    json_t *event =
+        json_pack("{s:s,s:i,s:i,s:b,s:I}", "exec", process->exec, "code", process->code, "signal",
+                  process->signal, "oom", oom, "time", (json_int_t)timestamp_now());
 
     if (event)
         (void)wire_connection_event(agent->connection, "exit", event);

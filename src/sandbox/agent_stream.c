@@ -22,10 +22,9 @@ int agent_streams_from_json(const json_t *request, bool terminal, struct agent_s
     int r = json_get_object(request, "streams", &streams, err);
     if (r < 0)
         return r;
-    if (streams &&
-        ((r = json_get_int(streams, "stdin", 0, INT32_MAX, &in, err)) < 0 ||
-         (r = json_get_int(streams, "stdout", 0, INT32_MAX, &out, err)) < 0 ||
-         (r = json_get_int(streams, "stderr", 0, INT32_MAX, &error, err)) < 0))
+    if (streams && ((r = json_get_int(streams, "stdin", 0, INT32_MAX, &in, err)) < 0 ||
+                    (r = json_get_int(streams, "stdout", 0, INT32_MAX, &out, err)) < 0 ||
+                    (r = json_get_int(streams, "stderr", 0, INT32_MAX, &error, err)) < 0))
         return r;
     if (terminal && error != 0)
         return error_set_class(err, ERROR_INVALID, "a terminal has no stderr of its own");
@@ -68,9 +67,8 @@ static void output_pump(struct agent_output *output)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN && !output->process->ended) {
-            if (!output->source.loop &&
-                loop_add(output->process->agent->loop, &output->source, output->fd, EPOLLIN,
-                         output_event, output) < 0)
+            if (!output->source.loop && loop_add(output->process->agent->loop, &output->source,
+                                                 output->fd, EPOLLIN, output_event, output) < 0)
                 output_finish(output);
             return;
         }
@@ -143,9 +141,8 @@ static void input_pump(struct agent_input *input)
     if (input->channel && n > 0)
         wire_channel_grant(input->channel, (size_t)n);
     if (input->queue.length > 0) {
-        if (!input->source.loop &&
-            loop_add(input->process->agent->loop, &input->source, input->fd, EPOLLOUT, input_event,
-                     input) < 0)
+        if (!input->source.loop && loop_add(input->process->agent->loop, &input->source, input->fd,
+                                            EPOLLOUT, input_event, input) < 0)
             input_close(input);
         return;
     }
@@ -201,7 +198,8 @@ static int open_one(struct agent_process *process, uint32_t id, enum wire_direct
 {
     if (id == 0)
         return 0;
-    return wire_channel_open(process->agent->connection, id, direction, handler, data, channel, err);
+    return wire_channel_open(process->agent->connection, id, direction, handler, data, channel,
+                             err);
 }
 
 /* A pipe of which our end does not block. */

@@ -50,8 +50,8 @@ static int mount_v2(struct cgroup *cgroup, bool has_namespace, int destination,
     return bind_directory(cgroup->hierarchies[0].directory, destination, options);
 }
 
-static int mount_hierarchy(const struct cgroup_hierarchy *hierarchy, bool has_namespace,
-                           int tmpfs, const struct mount_options *options)
+static int mount_hierarchy(const struct cgroup_hierarchy *hierarchy, bool has_namespace, int tmpfs,
+                           const struct mount_options *options)
 {
     CLEANUP_CLOSE int directory = -EBADF;
     CLEANUP_FREE char *data = NULL;

@@ -19,7 +19,7 @@
 enum {
     VALUE_MAX = 4096,
     FREEZE_TIMEOUT_MS = 5000,
-    PERIOD_DEFAULT = 100000,      /* microseconds, the kernel's own */
+    PERIOD_DEFAULT = 100000, /* microseconds, the kernel's own */
     SHARES_MIN = 2,
     SHARES_MAX = 262144,
     WEIGHT_MAX = 10000,
@@ -74,13 +74,11 @@ static int v2_create(struct cgroup *cgroup, struct error *err)
     }
     if (r >= 0) {
         cgroup->directory_fd = fd_close(cgroup->directory_fd);
-        cgroup->directory_fd =
-            open(hierarchy->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        cgroup->directory_fd = open(hierarchy->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         r = cgroup->directory_fd < 0 ? -errno : 0;
     }
     if (r >= 0) {
-        hierarchy->procs_fd =
-            openat(cgroup->directory_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+        hierarchy->procs_fd = openat(cgroup->directory_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
         r = hierarchy->procs_fd < 0 ? -errno : 0;
     }
     return r < 0 ? error_set_errno(err, r, "cannot make cgroup %s", hierarchy->directory) : 0;
@@ -254,9 +252,9 @@ static int v2_apply(struct cgroup *cgroup, const struct spec_resources *resource
     if ((r = apply_devices(cgroup, resources, err)) < 0 ||
         (r = apply_memory(cgroup, resources, err)) < 0 ||
         (r = apply_cpu(cgroup, resources, err)) < 0 ||
-        (r = resources->pids_limit ? write_limit(cgroup, "pids", "pids.max", resources->pids_limit,
-                                                 false, err)
-                                   : 0) < 0 ||
+        (r = resources->pids_limit
+                 ? write_limit(cgroup, "pids", "pids.max", resources->pids_limit, false, err)
+                 : 0) < 0 ||
         (r = apply_block(cgroup, resources, err)) < 0 ||
         (r = apply_hugepages(cgroup, resources, err)) < 0)
         return r;

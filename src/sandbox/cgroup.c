@@ -25,7 +25,8 @@
 
 enum {
     MOUNTINFO_MAX = 16 * 1024 * 1024,
-    KILL_ROUNDS_MAX = 64,      /* a frozen group cannot fork, so few are needed */
+    MAKE_ROUNDS_MAX = 100,
+    KILL_ROUNDS_MAX = 64,        /* a frozen group cannot fork, so few are needed */
     EXIT_TIMEOUT_MS = 10 * 1000, /* a process in uninterruptible sleep may take that long to die */
     DEPTH_MAX = 32,
     SMALL_FILE_MAX = 64 * 1024,
@@ -50,8 +51,8 @@ static int add_hierarchy(struct cgroup *cgroup, const char *mount_point, char **
 /* Options of the super block that are not controllers. */
 static bool is_mount_option(const char *word)
 {
-    static const char *const options[] = {"rw",           "ro",       "xattr",
-                                          "clone_children", "noprefix", "cpuset_v2_mode"};
+    static const char *const options[] = {
+        "rw", "ro", "xattr", "clone_children", "noprefix", "cpuset_v2_mode"};
 
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
         if (string_equal(word, options[i]))
@@ -144,8 +145,8 @@ int cgroup_open(const char *path, const char *v2_root, bool is_guest, struct cgr
     int r;
 
     if (!is_good_path(path))
-        return error_set_class(err, ERROR_INVALID,
-                               "cgroup path '%s' is not absolute or not normal", path);
+        return error_set_class(err, ERROR_INVALID, "cgroup path '%s' is not absolute or not normal",
+                               path);
     cgroup = calloc(1, sizeof(*cgroup));
     if (!cgroup)
         return error_oom(err);
@@ -184,9 +185,10 @@ bool cgroup_is_v2(const struct cgroup *cgroup)
     return cgroup->ops == &cgroup_v2_ops;
 }
 
-int cgroup_make_directory(struct cgroup_hierarchy *hierarchy,
-                          int (*prepare)(const struct cgroup_hierarchy *hierarchy,
-                                         const char *parent, const char *directory))
+typedef int level_preparer(const struct cgroup_hierarchy *hierarchy, const char *parent,
+                           const char *directory);
+
+static int make_levels(const struct cgroup_hierarchy *hierarchy, level_preparer *prepare)
 {
     CLEANUP_FREE char *path = strdup(hierarchy->directory);
     size_t end = strlen(hierarchy->mount_point);
@@ -213,6 +215,16 @@ int cgroup_make_directory(struct cgroup_hierarchy *hierarchy,
         path[end] = separator;
     }
     return 0;
+}
+
+int cgroup_make_directory(struct cgroup_hierarchy *hierarchy, level_preparer *prepare)
+{
+    int r = -ENOENT;
+
+    /* "/hull" may go with another container's end between its mkdir and that of what is below. */
+    for (int i = 0; r == -ENOENT && i < MAKE_ROUNDS_MAX; i++)
+        r = make_levels(hierarchy, prepare);
+    return r;
 }
 
 /* Somebody else's processes in the group would be killed with the container. */
@@ -306,10 +318,10 @@ int cgroup_write(struct cgroup *cgroup, const char *controller, const char *file
                                     "cannot set %s: cgroup controller '%s' is not available", file,
                                     controller);
     if (hierarchy->problem)
-        return optional ? 0
-                        : error_set_errno(err, hierarchy->problem,
-                                          "cannot set %s: cannot use cgroup %s", file,
-                                          hierarchy->directory);
+        return optional
+                   ? 0
+                   : error_set_errno(err, hierarchy->problem, "cannot set %s: cannot use cgroup %s",
+                                     file, hierarchy->directory);
     path = path_join(hierarchy->directory, file);
     if (!path)
         return error_oom(err);

@@ -20,7 +20,7 @@ struct spec_resources;
 
 enum {
     CGROUP_HIERARCHIES_MAX = 32,
-    CGROUP_PIDS_MAX = 1 << 20,   /* processes of one container */
+    CGROUP_PIDS_MAX = 1 << 20,          /* processes of one container */
     CGROUP_FILE_MAX = 16 * 1024 * 1024, /* bytes of cgroup.procs */
 };
 
@@ -58,7 +58,8 @@ extern const struct cgroup_ops cgroup_v2_ops;
 
 /* Finds out what this kernel has mounted. `path` is absolute, without ".." (ERROR_INVALID). Nothing
  * is made yet. v2_root: NULL, or the mount point of a v2 hierarchy to use in place of what is below
- * /sys/fs/cgroup (tests). A machine without any cgroup mount gives an object without hierarchies. */
+ * /sys/fs/cgroup (tests). A machine without any cgroup mount gives an object without hierarchies.
+ */
 int cgroup_open(const char *path, const char *v2_root, bool is_guest, struct cgroup **ret,
                 struct error *err);
 struct cgroup *cgroup_free(struct cgroup *cgroup);

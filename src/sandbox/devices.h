@@ -11,15 +11,16 @@ struct spec_runtime;
 bool devices_wanted(const struct spec_runtime *config);
 
 /* The six nodes of OCI, those of the configuration, and the links fd, stdin, stdout, stderr, core,
- * ptmx. In a user namespace, where nodes cannot be made, the host's are bound. Before pivot_root. */
+ * ptmx. In a user namespace, where nodes cannot be made, the host's are bound. Before pivot_root.
+ */
 int devices_make(const struct spec_runtime *config, int root_fd, struct error *err);
 
 /* The container's own /dev/null, read and write, if it is that: what a container gets of the host's
  * node it could chmod. -errno otherwise. */
 int devices_open_null(int root_fd);
 
-/* A descriptor (O_PATH) of /dev/null on a read-only mount of its own, for a container that has none:
- * reading and writing work, changing the node does not. -errno. */
+/* A descriptor (O_PATH) of /dev/null on a read-only mount of its own, for a container that has
+ * none: reading and writing work, changing the node does not. -errno. */
 int devices_clone_null(void);
 
 /* Binds the terminal onto /dev/console. Before pivot_root. */

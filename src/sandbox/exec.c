@@ -1,10 +1,10 @@
 /* sandbox_exec(): a further program in a running container.
  *
- * Theory of operation. A helper, born in the container's cgroup, joins all namespaces at once by the
- * pidfd of pid 1 and clones the program as its own sibling (CLONE_PARENT), because a process that
- * joins a pid namespace is not itself in it. Both are not dumpable, so that a process in the
- * container cannot look at them, trace them or reach the host through /proc/PID while they are still
- * copies of the caller. exec makes the program an ordinary one. */
+ * Theory of operation. A helper, born in the container's cgroup, joins all namespaces at once by
+ * the pidfd of pid 1 and clones the program as its own sibling (CLONE_PARENT), because a process
+ * that joins a pid namespace is not itself in it. Both are not dumpable, so that a process in the
+ * container cannot look at them, trace them or reach the host through /proc/PID while they are
+ * still copies of the caller. exec makes the program an ordinary one. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -88,8 +88,7 @@ static int join(const struct launch *launch, struct error *err)
 
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return error_set_errno(err, -errno, "cannot hide the process");
-    if (cgroup_directory_fd(sandbox->cgroup) < 0 &&
-        (r = cgroup_enter(sandbox->cgroup, 0, err)) < 0)
+    if (cgroup_directory_fd(sandbox->cgroup) < 0 && (r = cgroup_enter(sandbox->cgroup, 0, err)) < 0)
         return r;
     if (setns(sandbox->init.pidfd, (int)flags) < 0)
         return error_set_errno(err, -errno, "cannot join the container's namespaces");

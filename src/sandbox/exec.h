@@ -1,4 +1,5 @@
-/* The work of sandbox_exec(), whose rules it has; the state of the sandbox is the caller's matter. */
+/* The work of sandbox_exec(), whose rules it has; the state of the sandbox is the caller's matter.
+ */
 #ifndef HULL_SANDBOX_EXEC_H
 #define HULL_SANDBOX_EXEC_H
 

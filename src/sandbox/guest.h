@@ -1,5 +1,5 @@
-/* What pid 1 of the utility VM does around the agent: kernel file systems, modules, the link, disks,
- * clock, power. Runs on the VM's kernel only; all functions are called by hull-init.
+/* What pid 1 of the utility VM does around the agent: kernel file systems, modules, the link,
+ * disks, clock, power. Runs on the VM's kernel only; all functions are called by hull-init.
  *
  *     guest_switch_root()    leave the initramfs's rootfs, which pivot_root(2) cannot leave
  *     guest_mount()          proc, sysfs, devtmpfs, cgroup2, run
@@ -30,11 +30,12 @@ enum {
 /* Moves "/" from the kernel's rootfs to a tmpfs of its own, with the mount points that follow. */
 int guest_switch_root(struct error *err);
 
-/* Mounts and checks each: /proc, /sys, /dev, /run, /sys/fs/cgroup. Sets the loopback interface up. */
+/* Mounts and checks each: /proc, /sys, /dev, /run, /sys/fs/cgroup. Sets the loopback interface up.
+ */
 int guest_mount(struct error *err);
 
-/* Loads what modules_dir/modules.list names, one file a line, in its order. No list: nothing. Before
- * guest_switch_root(). A module that is there already is fine. */
+/* Loads what modules_dir/modules.list names, one file a line, in its order. No list: nothing.
+ * Before guest_switch_root(). A module that is there already is fine. */
 int guest_load_modules(const char *modules_dir, struct error *err);
 
 /* Opens what the kernel's command line names: `hull.link=ttyS0` is a terminal line, which is made

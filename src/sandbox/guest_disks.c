@@ -196,7 +196,7 @@ static int write_file(const json_t *file, struct error *err)
     CLEANUP_FREE char *path = path_join(GUEST_FILES_DIR, name);
     if (!path)
         return error_oom(err);
-    return file_write_atomic(AT_FDCWD, path, content, strlen(content), 0644, err);
+    return file_replace(AT_FDCWD, path, content, strlen(content), 0644, err);
 }
 
 static int write_files(const json_t *request, struct error *err)

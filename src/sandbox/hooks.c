@@ -72,9 +72,9 @@ static int run_one(const struct sandbox *sandbox, const struct spec_hook *hook, 
     process_release(&process);
     if (r < 0)
         return error_set_errno(err, r, "hook %s", hook->path);
-    return exit_status ? error_set(err, -EIO, "hook %s ended with status %d", hook->path,
-                                   exit_status)
-                       : 0;
+    return exit_status
+               ? error_set(err, -EIO, "hook %s ended with status %d", hook->path, exit_status)
+               : 0;
 }
 
 int hooks_run(const struct sandbox *sandbox, enum spec_hook_stage stage, const char *status,

@@ -3,9 +3,9 @@
 #define HULL_SANDBOX_INIT_H
 
 /* Forks. Returns 0 in the child, which goes on to exec the user's program in a process group of its
- * own (in the foreground of `terminal`, a descriptor or -EBADF), and -errno when the fork failed. In
- * pid 1 it does not return: that ends with the program's status, 128 + signal if a signal ended it.
- * The caller has the rights of the program already, and so has pid 1 then. */
+ * own (in the foreground of `terminal`, a descriptor or -EBADF), and -errno when the fork failed.
+ * In pid 1 it does not return: that ends with the program's status, 128 + signal if a signal ended
+ * it. The caller has the rights of the program already, and so has pid 1 then. */
 int init_fork(int terminal);
 
 #endif

@@ -25,8 +25,8 @@
 #include "sandbox/mounts.h"
 #include "sandbox/program.h"
 #include "sandbox/root.h"
-#include "sandbox/sysctl.h"
 #include "sandbox/state.h"
+#include "sandbox/sysctl.h"
 
 static int join_namespaces(struct launch *launch, struct error *err)
 {
@@ -72,8 +72,7 @@ static int set_names(const struct spec_runtime *config, struct error *err)
     if (config->hostname && sethostname(config->hostname, strlen(config->hostname)) < 0)
         return error_set_errno(err, -errno, "cannot set the hostname '%s'", config->hostname);
     if (config->domainname && setdomainname(config->domainname, strlen(config->domainname)) < 0)
-        return error_set_errno(err, -errno, "cannot set the domain name '%s'",
-                               config->domainname);
+        return error_set_errno(err, -errno, "cannot set the domain name '%s'", config->domainname);
     return 0;
 }
 
@@ -101,10 +100,9 @@ static int build_root(struct launch *launch, struct program *program, int *ret_m
     struct sandbox *sandbox = launch->sandbox;
     const struct spec_runtime *config = sandbox->config;
     const char *propagation = config->linux_.rootfs_propagation;
-    CLEANUP_CLOSE int root_fd = root_open(
-        &sandbox->root, propagation, sandbox->new_namespaces & CLONE_NEWUSER, err);
-    bool cgroup_namespace =
-        (sandbox->new_namespaces | sandbox->join_namespaces) & CLONE_NEWCGROUP;
+    CLEANUP_CLOSE int root_fd =
+        root_open(&sandbox->root, propagation, sandbox->new_namespaces & CLONE_NEWUSER, err);
+    bool cgroup_namespace = (sandbox->new_namespaces | sandbox->join_namespaces) & CLONE_NEWCGROUP;
     int r;
 
     if (root_fd < 0)

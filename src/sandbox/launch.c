@@ -226,8 +226,7 @@ static int write_maps(const struct sandbox *sandbox, pid_t pid, struct error *er
     if (!(sandbox->new_namespaces & CLONE_NEWUSER))
         return 0;
     r = write_map(pid, "uid_map", part->uid_mappings, part->n_uid_mappings, err);
-    return r < 0 ? r
-                 : write_map(pid, "gid_map", part->gid_mappings, part->n_gid_mappings, err);
+    return r < 0 ? r : write_map(pid, "gid_map", part->gid_mappings, part->n_gid_mappings, err);
 }
 
 static int configure_network(const struct sandbox *sandbox, const struct launch *launch, pid_t pid,

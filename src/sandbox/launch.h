@@ -16,9 +16,9 @@ struct launch {
     const struct spec_process *process;
     struct spec_capabilities capabilities;
     int stdio[3];
-    int null_fd;      /* the host's /dev/null, not to be changed through; owned */
-    int channel;      /* the child's end, owned */
-    int parent_pidfd; /* owned */
+    int null_fd;                        /* the host's /dev/null, not to be changed through; owned */
+    int channel;                        /* the child's end, owned */
+    int parent_pidfd;                   /* owned */
     int namespaces[SPEC_NAMESPACE_MAX]; /* to join, owned; -EBADF */
 };
 

@@ -67,8 +67,8 @@ static bool take_time(struct mount_options *options, const char *word, bool recu
         if (!string_equal(word, times[i].name))
             continue;
         if (!recursive)
-            options->flags = (options->flags & ~(MS_NOATIME | MS_STRICTATIME | MS_RELATIME)) |
-                             times[i].flag;
+            options->flags =
+                (options->flags & ~(MS_NOATIME | MS_STRICTATIME | MS_RELATIME)) | times[i].flag;
         *set = (*set & ~(uint64_t)MOUNT_ATTR__ATIME) | times[i].attribute;
         *clear |= MOUNT_ATTR__ATIME;
         return true;
@@ -124,9 +124,8 @@ int mount_options_parse(const struct spec_mount *mount, struct mount_options *re
         if (!**word || take_word(&options, *word))
             continue;
         if (string_equal(*word, "idmap") || string_equal(*word, "ridmap"))
-            return error_set_class(err, ERROR_INVALID,
-                                   "mount option '%s' is not supported for %s", *word,
-                                   mount->destination);
+            return error_set_class(err, ERROR_INVALID, "mount option '%s' is not supported for %s",
+                                   *word, mount->destination);
         if (data.length > 0)
             r = buffer_append_char(&data, ',');
         if (r == 0)

@@ -9,10 +9,10 @@ struct error;
 struct spec_mount;
 
 struct mount_options {
-    unsigned long flags;     /* MS_* for mount(2) */
-    uint64_t set;            /* MOUNT_ATTR_* for mount_setattr(2) */
+    unsigned long flags; /* MS_* for mount(2) */
+    uint64_t set;        /* MOUNT_ATTR_* for mount_setattr(2) */
     uint64_t clear;
-    uint64_t set_recursive;  /* "rro", "rnosuid", ... */
+    uint64_t set_recursive; /* "rro", "rnosuid", ... */
     uint64_t clear_recursive;
     unsigned long propagation; /* MS_SHARED..., with MS_REC; 0: as it comes */
     bool bind;

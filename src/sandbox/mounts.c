@@ -40,8 +40,7 @@ int mounts_onto(int fd, const char *source, const char *type, unsigned long flag
 static int set_attributes(int fd, uint64_t set, uint64_t clear, uint64_t propagation,
                           bool recursive)
 {
-    struct mount_attr attributes = {
-        .attr_set = set, .attr_clr = clear, .propagation = propagation};
+    struct mount_attr attributes = {.attr_set = set, .attr_clr = clear, .propagation = propagation};
 
     if (!set && !clear && !propagation)
         return 0;
@@ -91,9 +90,9 @@ static int mount_bind(const struct spec_mount *mount, const struct mount_options
     r = apply_options(tree, options);
     if (r == 0)
         r = attach(tree, destination);
-    return r < 0 ? error_set_errno(err, r, "cannot bind %s to %s", mount->source,
-                                   mount->destination)
-                 : 0;
+    return r < 0
+               ? error_set_errno(err, r, "cannot bind %s to %s", mount->source, mount->destination)
+               : 0;
 }
 
 /* A link in place of /proc or /sys would send what is later read there to a place of the image's
@@ -155,8 +154,7 @@ static int mount_file_system(const struct spec_mount *mount, const struct mount_
                         : set_attributes(mounted, 0, 0,
                                          options->propagation & ~(unsigned long)MS_REC, false);
     }
-    return r < 0 ? error_set_errno(err, r, "cannot mount %s on %s", mount->type,
-                                   mount->destination)
+    return r < 0 ? error_set_errno(err, r, "cannot mount %s on %s", mount->type, mount->destination)
                  : 0;
 }
 

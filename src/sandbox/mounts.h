@@ -1,6 +1,6 @@
 /* The mounts of the runtime configuration, and what is hidden in them. All functions run in the
- * child's mount namespace before pivot_root: sources are the host's names, destinations are resolved
- * in root_fd, whose content is the image's and may be hostile. */
+ * child's mount namespace before pivot_root: sources are the host's names, destinations are
+ * resolved in root_fd, whose content is the image's and may be hostile. */
 #ifndef HULL_SANDBOX_MOUNTS_H
 #define HULL_SANDBOX_MOUNTS_H
 
@@ -18,6 +18,7 @@ int mounts_apply(const struct spec_runtime *config, struct cgroup *cgroup, bool 
 int mounts_restrict(const struct spec_runtime *config, int root_fd, struct error *err);
 
 /* mount(2) onto an O_PATH descriptor. */
-int mounts_onto(int fd, const char *source, const char *type, unsigned long flags, const char *data);
+int mounts_onto(int fd, const char *source, const char *type, unsigned long flags,
+                const char *data);
 
 #endif

@@ -22,7 +22,7 @@
 enum {
     PASSWD_MAX = 1024 * 1024,
     FILE_MAX = 64 * 1024,
-    CMDLINE_MAX = 4096, /* as much as ps(1) of busybox and procps show on any screen */
+    CMDLINE_MAX = 4096,   /* as much as ps(1) of busybox and procps show on any screen */
     PROCESSES_MAX = 4096, /* the answer stays below the largest message: see RESULT_MAX */
     RESULT_MAX = 3 * 1024 * 1024,
     MAJOR_PTS = 136, /* Documentation/admin-guide/devices.txt: 136 to 143 are pty slaves */
@@ -32,9 +32,21 @@ enum {
 
 /* Fields of /proc/PID/stat behind the name, numbered as in proc(5), which starts at 3 there. */
 enum stat_field {
-    STAT_PPID = 4, STAT_PGRP = 5, STAT_SESSION = 6, STAT_TTY = 7, STAT_FLAGS = 9,
-    STAT_UTIME = 14, STAT_STIME = 15, STAT_PRIORITY = 18, STAT_NICE = 19, STAT_THREADS = 20,
-    STAT_START = 22, STAT_VSIZE = 23, STAT_RSS = 24, STAT_PROCESSOR = 39, STAT_MAX = 40,
+    STAT_PPID = 4,
+    STAT_PGRP = 5,
+    STAT_SESSION = 6,
+    STAT_TTY = 7,
+    STAT_FLAGS = 9,
+    STAT_UTIME = 14,
+    STAT_STIME = 15,
+    STAT_PRIORITY = 18,
+    STAT_NICE = 19,
+    STAT_THREADS = 20,
+    STAT_START = 22,
+    STAT_VSIZE = 23,
+    STAT_RSS = 24,
+    STAT_PROCESSOR = 39,
+    STAT_MAX = 40,
 };
 
 struct stat_line {
@@ -58,7 +70,7 @@ static void make_text(char *text, size_t length)
     unsigned char *bytes = (unsigned char *)text;
 
     for (size_t i = 0; i < length;) {
-        size_t more = bytes[i] < 0x80 ? 0
+        size_t more = bytes[i] < 0x80                       ? 0
                       : bytes[i] >= 0xc2 && bytes[i] < 0xe0 ? 1
                       : bytes[i] >= 0xe0 && bytes[i] < 0xf0 ? 2
                       : bytes[i] >= 0xf0 && bytes[i] < 0xf5 ? 3
@@ -67,11 +79,13 @@ static void make_text(char *text, size_t length)
 
         for (size_t k = 1; good && k <= more; k++)
             good = (bytes[i + k] & 0xc0) == 0x80;
-        if (good && more == 2 && ((bytes[i] == 0xe0 && bytes[i + 1] < 0xa0) ||
-                                  (bytes[i] == 0xed && bytes[i + 1] >= 0xa0)))
+        if (good && more == 2 &&
+            ((bytes[i] == 0xe0 && bytes[i + 1] < 0xa0) ||
+             (bytes[i] == 0xed && bytes[i + 1] >= 0xa0)))
             good = false;
-        if (good && more == 3 && ((bytes[i] == 0xf0 && bytes[i + 1] < 0x90) ||
-                                  (bytes[i] == 0xf4 && bytes[i + 1] >= 0x90)))
+        if (good && more == 3 &&
+            ((bytes[i] == 0xf0 && bytes[i + 1] < 0x90) ||
+             (bytes[i] == 0xf4 && bytes[i + 1] >= 0x90)))
             good = false;
         if (!good) {
             bytes[i++] = '?';
@@ -144,8 +158,7 @@ static bool find_user(const char *passwd, int64_t uid, char *name, size_t size)
     for (const char *line = passwd; line && *line;) {
         const char *end = strchrnul(line, '\n');
         const char *colon = memchr(line, ':', (size_t)(end - line));
-        const char *second =
-            colon ? memchr(colon + 1, ':', (size_t)(end - colon - 1)) : NULL;
+        const char *second = colon ? memchr(colon + 1, ':', (size_t)(end - colon - 1)) : NULL;
 
         if (second && colon > line && second[1] >= '0' && second[1] <= '9') {
             char *after;
@@ -198,8 +211,8 @@ static void format_cmdline(struct buffer *buffer, const char *comm, char *text, 
     make_text(text, length);
 }
 
-static json_t *process_to_json(const struct list_context *context, pid_t pid,
-                               struct buffer *buffer, size_t *size)
+static json_t *process_to_json(const struct list_context *context, pid_t pid, struct buffer *buffer,
+                               size_t *size)
 {
     struct stat_line stat = {.state = '?'};
     char user[64];
@@ -235,8 +248,8 @@ static json_t *process_to_json(const struct list_context *context, pid_t pid,
         "elapsed", (json_int_t)elapsed, "vsz", (json_int_t)(stat.field[STAT_VSIZE] / 1024), "rss",
         (json_int_t)(stat.field[STAT_RSS] * context->page_kib), "nice",
         (json_int_t)stat.field[STAT_NICE], "pri", (json_int_t)(39 - stat.field[STAT_PRIORITY]),
-        "nlwp", (json_int_t)stat.field[STAT_THREADS], "cpu",
-        (json_int_t)stat.field[STAT_PROCESSOR], "comm", stat.comm, "cmdline", command);
+        "nlwp", (json_int_t)stat.field[STAT_THREADS], "cpu", (json_int_t)stat.field[STAT_PROCESSOR],
+        "comm", stat.comm, "cmdline", command);
 }
 
 static void read_passwd(int root_fd, struct buffer *buffer)

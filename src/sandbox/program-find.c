@@ -47,9 +47,8 @@ static int check_file(const char *path)
 /* 126 for what is there but may not be run, 127 for what is not there. */
 static int status_code(int code)
 {
-    return code == -ENOENT || code == -ENOTDIR || code == -ELOOP || code == -ENAMETOOLONG
-               ? -ENOENT
-               : -EACCES;
+    return code == -ENOENT || code == -ENOTDIR || code == -ELOOP || code == -ENAMETOOLONG ? -ENOENT
+                                                                                          : -EACCES;
 }
 
 static int fail_path(struct error *err, const char *name, int code)
@@ -72,8 +71,7 @@ static int search_path(const char *name, const char *path, char **ret)
     if (r < 0)
         return r;
     for (char **directory = directories; *directory && n < PATH_ENTRIES_MAX; directory++, n++) {
-        CLEANUP_FREE char *file =
-            string_format("%s/%s", **directory ? *directory : ".", name);
+        CLEANUP_FREE char *file = string_format("%s/%s", **directory ? *directory : ".", name);
 
         if (!file)
             return -ENOMEM;
@@ -107,8 +105,7 @@ int program_find(const char *name, char *const *env, char **ret, struct error *e
 int program_exec_error(const char *name, int code, struct error *err)
 {
     char reason[REASON_MAX];
-    CLEANUP_FREE char *text =
-        string_format("exec: \"%s\": %s", name, reason_of(code, reason));
+    CLEANUP_FREE char *text = string_format("exec: \"%s\": %s", name, reason_of(code, reason));
 
     return text ? fail(err, status_code(code), text) : error_oom(err);
 }

@@ -2,11 +2,12 @@
  *
  * Each step takes a right away or needs one, so the order is fixed:
  *   limits (CAP_SYS_RESOURCE), working directory as root, no_new_privs,
- *   bounding set (CAP_SETPCAP), groups and user with the capabilities kept (CAP_SETUID, CAP_SETGID),
- *   seccomp where no_new_privs was not asked for (CAP_SYS_ADMIN), capability sets,
+ *   bounding set (CAP_SETPCAP), groups and user with the capabilities kept (CAP_SETUID,
+ * CAP_SETGID), seccomp where no_new_privs was not asked for (CAP_SYS_ADMIN), capability sets,
  *   seccomp otherwise, exec.
  * From the change of user on nothing is opened that the user could not open. Seccomp comes late, so
- * that a profile need not allow what this code does; it must allow capset, prctl, execve and write. */
+ * that a profile need not allow what this code does; it must allow capset, prctl, execve and write.
+ */
 #include "sandbox/program.h"
 
 #include <errno.h>
@@ -258,8 +259,7 @@ static int drop_rights(struct program *program, struct error *err)
     if ((r = capabilities_limit(&program->capabilities, err)) < 0 ||
         (r = change_user(&program->user, err)) < 0 || (r = raise_kept(err)) < 0)
         return r;
-    if (!process->no_new_privileges &&
-        (r = seccomp_filter_install(program->filter, err)) < 0)
+    if (!process->no_new_privileges && (r = seccomp_filter_install(program->filter, err)) < 0)
         return r;
     if ((r = capabilities_set(&program->capabilities, err)) < 0)
         return r;

@@ -21,7 +21,7 @@
 #include "sandbox/stage.h"
 
 enum {
-    OPTIONS_MAX = 4095,           /* what mount(2) takes: a page with its NUL */
+    OPTIONS_MAX = 4095, /* what mount(2) takes: a page with its NUL */
     OPTIONS_BUFFER_MAX = 4 * 1024 * 1024,
     LINKS_MAX = 40,
     MESSAGE_MAX = 1024,
@@ -132,8 +132,8 @@ static int mount_by_layers(const struct sandbox_root *root, struct error *err)
         tree = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, 0);
         r = tree < 0 ? -errno : 0;
     }
-    if (r == 0 && syscall(SYS_move_mount, tree, "", AT_FDCWD, root->target,
-                          MOVE_MOUNT_F_EMPTY_PATH) < 0)
+    if (r == 0 &&
+        syscall(SYS_move_mount, tree, "", AT_FDCWD, root->target, MOVE_MOUNT_F_EMPTY_PATH) < 0)
         r = -errno;
     if (r == 0)
         return 0;
@@ -168,8 +168,8 @@ static int mount_overlay(const struct sandbox_root *root, struct error *err)
 static int mount_single(const struct sandbox_root *root, struct error *err)
 {
     struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY};
-    CLEANUP_CLOSE int tree = (int)syscall(SYS_open_tree, AT_FDCWD, root->lower[0],
-                                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    CLEANUP_CLOSE int tree =
+        (int)syscall(SYS_open_tree, AT_FDCWD, root->lower[0], OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
     if (tree < 0 ||
         syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0 ||

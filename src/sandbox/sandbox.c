@@ -120,8 +120,7 @@ static int check(struct sandbox *sandbox, struct error *err)
     if ((r = check_process(config->process, err)) < 0 || (r = check_root(sandbox, err)) < 0 ||
         (r = check_namespaces(sandbox, err)) < 0 ||
         (r = capabilities_check(config->process, sandbox->host_capabilities,
-                                spec_runtime_annotation_is_true(config,
-                                                                SPEC_ANNOTATION_PRIVILEGED),
+                                spec_runtime_annotation_is_true(config, SPEC_ANNOTATION_PRIVILEGED),
                                 &unused, &sandbox->warnings, err)) < 0 ||
         (r = seccomp_filter_build(config->linux_.seccomp, &sandbox->filter, err)) < 0)
         return r;
@@ -188,9 +187,8 @@ int sandbox_create(struct sandbox *sandbox, const struct sandbox_io *io,
     r = create(sandbox, io, &process, &terminal, err);
     if (r >= 0) {
         sandbox->init = (struct process){.pid = process.pid, .pidfd = fd_dup(process.pidfd)};
-        r = sandbox->init.pidfd < 0
-                ? error_set_errno(err, sandbox->init.pidfd, "cannot hold pid 1")
-                : 0;
+        r = sandbox->init.pidfd < 0 ? error_set_errno(err, sandbox->init.pidfd, "cannot hold pid 1")
+                                    : 0;
     }
     if (r < 0) {
         if (process.pid > 0) {
@@ -282,6 +280,10 @@ int sandbox_exec(struct sandbox *sandbox, const struct spec_process *process,
         return r;
     if (sandbox->phase != SANDBOX_STARTED || !process_is_alive(&sandbox->init))
         return error_set_class(err, ERROR_CONFLICT, "container %s is not running", sandbox->id);
+    if (sandbox->frozen) /* whoever enters a frozen cgroup freezes, and we would wait for it */
+        return error_set_class(err, ERROR_CONFLICT,
+                               "Container %s is paused, unpause the container before exec",
+                               sandbox->id);
     forget_reaped(sandbox);
     if (sandbox->n_execs >= SANDBOX_EXECS_MAX)
         return error_set_class(err, ERROR_CONFLICT, "container %s has %d programs already",
@@ -313,8 +315,7 @@ int sandbox_signal(struct sandbox *sandbox, int signal, bool all, struct error *
     if (!all) {
         r = process_signal(&sandbox->init, signal);
         if (r == -ESRCH)
-            return error_set_class(err, ERROR_CONFLICT, "container %s is not running",
-                                   sandbox->id);
+            return error_set_class(err, ERROR_CONFLICT, "container %s is not running", sandbox->id);
         return r < 0 ? error_set_errno(err, r, "cannot signal container %s", sandbox->id) : 0;
     }
     r = sandbox_pids(sandbox, &pids, &n, err);
@@ -336,7 +337,11 @@ int sandbox_update(struct sandbox *sandbox, const struct spec_resources *resourc
 
 int sandbox_freeze(struct sandbox *sandbox, bool frozen, struct error *err)
 {
-    return cgroup_freeze(sandbox->cgroup, frozen, err);
+    int r = cgroup_freeze(sandbox->cgroup, frozen, err);
+
+    if (r >= 0)
+        sandbox->frozen = frozen;
+    return r;
 }
 
 int sandbox_oom_kills(struct sandbox *sandbox, uint64_t *ret)
@@ -444,8 +449,7 @@ int sandbox_clean(const char *cgroups_path, const char *target, struct error *er
     if (r < 0)
         return r;
     (void)cgroup_freeze(cgroup, false, NULL);
-    if ((r = cgroup_kill(cgroup, err)) < 0 ||
-        (r = target ? unmount_all(target, err) : 0) < 0)
+    if ((r = cgroup_kill(cgroup, err)) < 0 || (r = target ? unmount_all(target, err) : 0) < 0)
         return r;
     return cgroup_remove(cgroup, err);
 }

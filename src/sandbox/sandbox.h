@@ -1,4 +1,5 @@
-/* A container on this kernel: the same code on the host (`process`) and in the utility VM (`hyperv`).
+/* A container on this kernel: the same code on the host (`process`) and in the utility VM
+ * (`hyperv`).
  *
  * Calling sequence, all from one single-threaded process:
  *
@@ -31,16 +32,16 @@ struct spec_runtime;
  * on `target` in the caller's mount namespace, where it stays visible until sandbox_destroy();
  * without, `target` is used as it is (a root file system made by somebody else). */
 struct sandbox_root {
-    char **lower;       /* strv, topmost first */
-    char *upper;        /* writable layer; NULL: read-only overlay */
-    char *work;         /* overlay's work directory, on the file system of upper */
-    char *target;       /* mount point, exists */
+    char **lower; /* strv, topmost first */
+    char *upper;  /* writable layer; NULL: read-only overlay */
+    char *work;   /* overlay's work directory, on the file system of upper */
+    char *target; /* mount point, exists */
 };
 
 struct sandbox_spec {
-    const char *id;                       /* container id */
-    const struct spec_runtime *config;    /* OCI runtime configuration; borrowed until free */
-    struct sandbox_root root;             /* borrowed until free */
+    const char *id;                             /* container id */
+    const struct spec_runtime *config;          /* OCI runtime configuration; borrowed until free */
+    struct sandbox_root root;                   /* borrowed until free */
     const struct sandbox_interface *interfaces; /* borrowed until create returned */
     size_t n_interfaces;
     /* true in the utility VM: the network namespace is the kernel's only one and is shared. */
@@ -60,8 +61,8 @@ int sandbox_new(const struct sandbox_spec *spec, struct sandbox **ret, struct er
 /* Makes the container up to the point where only the exec of the user's program is missing. Takes
  * no ownership of `io`'s descriptors (the caller closes its copies). With a terminal *ret_terminal
  * is the pty master (caller owns), else -EBADF. *ret_process: pid 1 (caller releases). */
-int sandbox_create(struct sandbox *sandbox, const struct sandbox_io *io, struct process *ret_process,
-                   int *ret_terminal, struct error *err);
+int sandbox_create(struct sandbox *sandbox, const struct sandbox_io *io,
+                   struct process *ret_process, int *ret_terminal, struct error *err);
 
 /* Lets pid 1 exec. Errors of the exec itself come back here with the wording of docker's users:
  * class ERROR_INVALID, code -ENOENT ("exec: \"x\": executable file not found in $PATH") where the
@@ -69,7 +70,8 @@ int sandbox_create(struct sandbox *sandbox, const struct sandbox_io *io, struct 
 int sandbox_start(struct sandbox *sandbox, struct error *err);
 
 /* Starts a further program in the container's namespaces and cgroup. Same rules for io, terminal
- * and errors as create + start in one step. */
+ * and errors as create + start in one step; a container that has ended or is frozen is
+ * ERROR_CONFLICT. */
 int sandbox_exec(struct sandbox *sandbox, const struct spec_process *process,
                  const struct sandbox_io *io, struct process *ret_process, int *ret_terminal,
                  struct error *err);
@@ -91,13 +93,10 @@ int sandbox_freeze(struct sandbox *sandbox, bool frozen, struct error *err);
 /* Number of times the kernel's out-of-memory killer ended a process of the container. */
 int sandbox_oom_kills(struct sandbox *sandbox, uint64_t *ret);
 
-/* Kills whatever is left, waits for it, unmounts and removes the cgroup. Safe after any failure
- * above and safe to repeat; with err it says what stayed behind. */
+/* Kills whatever is left (exec'd programs that the caller has not waited for are reaped here, and
+ * process_wait() on them then gives -ECHILD), waits for it, unmounts and removes the cgroup. Safe
+ * after any failure above and safe to repeat; with err it says what stayed behind. */
 int sandbox_destroy(struct sandbox *sandbox, struct error *err);
-
-/* Takes away what a container left behind whose owner was killed: processes in the cgroup (killed),
- * the cgroup, and the mount on `target`. Either may be NULL; what does not exist is success. */
-int sandbox_sweep(const char *cgroups_path, const char *target, struct error *err);
 
 /* Clears up after a caller that was killed, from another process: ends what is left in the cgroup
  * ("/hull/<id>"; pid 1 died with its caller), unmounts everything on `target` (NULL: nothing) and

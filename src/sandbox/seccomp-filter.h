@@ -9,7 +9,8 @@
  *
  * Where several rules name one call, those with conditions are tried first, in their order, then
  * the first without. A call that is newer than every call the profile names gets ENOSYS instead of
- * the default errno, as runc does, so that the C library falls back to what the profile does know. */
+ * the default errno, as runc does, so that the C library falls back to what the profile does know.
+ */
 #ifndef HULL_SANDBOX_SECCOMP_FILTER_H
 #define HULL_SANDBOX_SECCOMP_FILTER_H
 

@@ -54,12 +54,12 @@ static const struct number common[] = {
 /* On i386 the library answers with numbers of its own for what used to go through socketcall(2)
  * and ipc(2); these are the direct calls of Linux 4.3 and 5.1. */
 static const struct number direct_x86[] = {
-    {"socket", 359},      {"socketpair", 360},  {"bind", 361},     {"connect", 362},
+    {"socket", 359},      {"socketpair", 360},  {"bind", 361},       {"connect", 362},
     {"listen", 363},      {"accept4", 364},     {"getsockopt", 365}, {"setsockopt", 366},
-    {"getsockname", 367}, {"getpeername", 368}, {"sendto", 369},   {"sendmsg", 370},
-    {"recvfrom", 371},    {"recvmsg", 372},     {"shutdown", 373}, {"semget", 393},
-    {"semctl", 394},      {"shmget", 395},      {"shmctl", 396},   {"shmat", 397},
-    {"shmdt", 398},       {"msgget", 399},      {"msgsnd", 400},   {"msgrcv", 401},
+    {"getsockname", 367}, {"getpeername", 368}, {"sendto", 369},     {"sendmsg", 370},
+    {"recvfrom", 371},    {"recvmsg", 372},     {"shutdown", 373},   {"semget", 393},
+    {"semctl", 394},      {"shmget", 395},      {"shmctl", 396},     {"shmat", 397},
+    {"shmdt", 398},       {"msgget", 399},      {"msgsnd", 400},     {"msgrcv", 401},
     {"msgctl", 402},
 };
 

@@ -10,8 +10,8 @@
  *                      <-- end --      CLOEXEC closed it: the program runs
  *
  * FAILED with the error comes in place of any answer. For exec a helper joins the namespaces and
- * clones the program with CLONE_PARENT: it sends PID, then the program's own READY follows if it has
- * a terminal. */
+ * clones the program with CLONE_PARENT: it sends PID, then the program's own READY follows if it
+ * has a terminal. */
 #ifndef HULL_SANDBOX_STAGE_H
 #define HULL_SANDBOX_STAGE_H
 

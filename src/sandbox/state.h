@@ -36,9 +36,10 @@ struct sandbox {
     unsigned new_namespaces;  /* CLONE_NEW* to be made */
     unsigned join_namespaces; /* CLONE_NEW* that the configuration names by path */
 
-    struct process init;   /* a pidfd of our own; the caller waits for it */
-    int channel;           /* to pid 1, until it is started */
+    struct process init; /* a pidfd of our own; the caller waits for it */
+    int channel;         /* to pid 1, until it is started */
     bool root_mounted;
+    bool frozen;
     struct process *execs; /* pidfds of our own, for destroy */
     size_t n_execs;
 };

@@ -5,7 +5,8 @@
 struct error;
 
 /* ERROR_INVALID for a parameter that would change the host because its namespace (CLONE_NEW* bits
- * of `namespaces`) is not the container's own: `sysctl "x" is not in a separate kernel namespace`. */
+ * of `namespaces`) is not the container's own: `sysctl "x" is not in a separate kernel namespace`.
+ */
 int sysctl_check(char *const *sysctl, unsigned namespaces, struct error *err);
 
 /* Child: writes them through the host's /proc, whose /proc/sys shows the caller's namespaces. */

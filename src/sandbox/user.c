@@ -155,9 +155,9 @@ static bool is_member(char *members, const char *name)
 }
 
 struct group_search {
-    const char *wanted;  /* name or number; NULL: */
-    const char *member;  /* all groups of this user */
-    uint32_t gid;        /* of the first that matched `wanted` */
+    const char *wanted; /* name or number; NULL: */
+    const char *member; /* all groups of this user */
+    uint32_t gid;       /* of the first that matched `wanted` */
     bool found;
 };
 

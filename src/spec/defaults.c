@@ -21,8 +21,8 @@ enum {
 };
 
 static const int capabilities[] = {
-    CAP_CHOWN,   CAP_DAC_OVERRIDE, CAP_FSETID,           CAP_FOWNER,     CAP_MKNOD,
-    CAP_NET_RAW, CAP_SETGID,       CAP_SETUID,           CAP_SETFCAP,    CAP_SETPCAP,
+    CAP_CHOWN,   CAP_DAC_OVERRIDE, CAP_FSETID,           CAP_FOWNER,      CAP_MKNOD,
+    CAP_NET_RAW, CAP_SETGID,       CAP_SETUID,           CAP_SETFCAP,     CAP_SETPCAP,
     CAP_KILL,    CAP_SYS_CHROOT,   CAP_NET_BIND_SERVICE, CAP_AUDIT_WRITE,
 };
 
@@ -66,17 +66,15 @@ static const struct {
     int minor;
     const char *access;
 } device_rules[] = {
-    {'c', -1, -1, "m"},
-    {'b', -1, -1, "m"},
-    {'c', 1, 3, "rwm"},          /* null */
-    {'c', 1, 5, "rwm"},          /* zero */
-    {'c', 1, 7, "rwm"},          /* full */
-    {'c', 1, 8, "rwm"},          /* random */
-    {'c', 1, 9, "rwm"},          /* urandom */
-    {'c', 5, 0, "rwm"},          /* tty */
-    {'c', 5, 1, "rwm"},          /* console */
-    {'c', 5, 2, "rwm"},          /* ptmx */
-    {'c', PTS_MAJOR, -1, "rwm"}, /* pts */
+    {'c', -1, -1, "m"},          {'b', -1, -1, "m"}, {'c', 1, 3, "rwm"}, /* null */
+    {'c', 1, 5, "rwm"},                                                  /* zero */
+    {'c', 1, 7, "rwm"},                                                  /* full */
+    {'c', 1, 8, "rwm"},                                                  /* random */
+    {'c', 1, 9, "rwm"},                                                  /* urandom */
+    {'c', 5, 0, "rwm"},                                                  /* tty */
+    {'c', 5, 1, "rwm"},                                                  /* console */
+    {'c', 5, 2, "rwm"},                                                  /* ptmx */
+    {'c', PTS_MAJOR, -1, "rwm"},                                         /* pts */
 };
 
 uint64_t spec_default_capabilities(void)
@@ -222,8 +220,8 @@ int spec_defaults_apply_privileged(struct spec_runtime *config)
 /* Entries of /dev that a container has its own of (moby: devices.GetDevices()). */
 static bool is_own_entry(const char *name)
 {
-    static const char *const own[] = {"pts",     "shm",  "fd",    "mqueue", ".lxc",
-                                      ".lxd-mounts", ".udev", "console"};
+    static const char *const own[] = {"pts",  "shm",         "fd",    "mqueue",
+                                      ".lxc", ".lxd-mounts", ".udev", "console"};
 
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         if (string_equal(name, own[i]))

@@ -20,8 +20,8 @@ void spec_set_capabilities(struct spec_runtime *config, uint64_t mask);
 
 /* Everything docker puts into the configuration of an ordinary container: namespaces (mount, pid,
  * network, ipc, uts, and cgroup on cgroup v2 as docker's default is "private" there and "host" on
- * v1), mounts, device rules, masked and read-only paths, capabilities. shm_size in bytes, 0: 64 MiB.
- * Seccomp is not part of it, because it depends on the final capabilities. 0 or -ENOMEM. */
+ * v1), mounts, device rules, masked and read-only paths, capabilities. shm_size in bytes, 0: 64
+ * MiB. Seccomp is not part of it, because it depends on the final capabilities. 0 or -ENOMEM. */
 int spec_defaults_apply(struct spec_runtime *config, uint64_t shm_size, bool cgroup_namespace);
 
 /* The --privileged variant, on a configuration with the defaults applied: all capabilities, all

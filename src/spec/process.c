@@ -14,22 +14,14 @@
 enum { CONSOLE_SIZE_MAX = 65535, OOM_SCORE_ADJ_MAX = 1000 };
 
 static const char *const rlimit_names[] = {
-    [RLIMIT_CPU] = "RLIMIT_CPU",
-    [RLIMIT_FSIZE] = "RLIMIT_FSIZE",
-    [RLIMIT_DATA] = "RLIMIT_DATA",
-    [RLIMIT_STACK] = "RLIMIT_STACK",
-    [RLIMIT_CORE] = "RLIMIT_CORE",
-    [RLIMIT_RSS] = "RLIMIT_RSS",
-    [RLIMIT_NPROC] = "RLIMIT_NPROC",
-    [RLIMIT_NOFILE] = "RLIMIT_NOFILE",
-    [RLIMIT_MEMLOCK] = "RLIMIT_MEMLOCK",
-    [RLIMIT_AS] = "RLIMIT_AS",
-    [RLIMIT_LOCKS] = "RLIMIT_LOCKS",
-    [RLIMIT_SIGPENDING] = "RLIMIT_SIGPENDING",
-    [RLIMIT_MSGQUEUE] = "RLIMIT_MSGQUEUE",
-    [RLIMIT_NICE] = "RLIMIT_NICE",
-    [RLIMIT_RTPRIO] = "RLIMIT_RTPRIO",
-    [RLIMIT_RTTIME] = "RLIMIT_RTTIME",
+    [RLIMIT_CPU] = "RLIMIT_CPU",           [RLIMIT_FSIZE] = "RLIMIT_FSIZE",
+    [RLIMIT_DATA] = "RLIMIT_DATA",         [RLIMIT_STACK] = "RLIMIT_STACK",
+    [RLIMIT_CORE] = "RLIMIT_CORE",         [RLIMIT_RSS] = "RLIMIT_RSS",
+    [RLIMIT_NPROC] = "RLIMIT_NPROC",       [RLIMIT_NOFILE] = "RLIMIT_NOFILE",
+    [RLIMIT_MEMLOCK] = "RLIMIT_MEMLOCK",   [RLIMIT_AS] = "RLIMIT_AS",
+    [RLIMIT_LOCKS] = "RLIMIT_LOCKS",       [RLIMIT_SIGPENDING] = "RLIMIT_SIGPENDING",
+    [RLIMIT_MSGQUEUE] = "RLIMIT_MSGQUEUE", [RLIMIT_NICE] = "RLIMIT_NICE",
+    [RLIMIT_RTPRIO] = "RLIMIT_RTPRIO",     [RLIMIT_RTTIME] = "RLIMIT_RTTIME",
 };
 _Static_assert(sizeof(rlimit_names) / sizeof(rlimit_names[0]) == SPEC_RLIMITS_MAX,
                "a limit lacks its name");
@@ -116,7 +108,8 @@ static int read_gids(const json_t *user, struct spec_process *process, struct er
 
     if (r <= 0)
         return r;
-    json_array_foreach(array, i, item) {
+    json_array_foreach(array, i, item)
+    {
         json_int_t gid = json_integer_value(item);
 
         if (!json_is_integer(item) || gid < 0 || gid > UINT32_MAX)
@@ -156,7 +149,8 @@ static int read_rlimits(const json_t *json, struct spec_process *process, struct
 
     if (r <= 0)
         return r;
-    json_array_foreach(array, i, item) {
+    json_array_foreach(array, i, item)
+    {
         const char *type = NULL;
         uint64_t soft = 0;
         uint64_t hard = 0;
@@ -327,8 +321,7 @@ static int put_options(json_t *json, const struct spec_process *process)
         return -ENOMEM;
     if (process->no_new_privileges && json_put_bool(json, "noNewPrivileges", true) < 0)
         return -ENOMEM;
-    if (process->has_oom_score_adj &&
-        json_put_i64(json, "oomScoreAdj", process->oom_score_adj) < 0)
+    if (process->has_oom_score_adj && json_put_i64(json, "oomScoreAdj", process->oom_score_adj) < 0)
         return -ENOMEM;
     return 0;
 }

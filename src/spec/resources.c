@@ -257,10 +257,9 @@ static json_t *block_to_json(const struct spec_resources *resources)
         for (size_t k = 0; k < resources->throttles[i].n_throttles; k++) {
             const struct spec_throttle *throttle = &resources->throttles[i].throttles[k];
 
-            json_array_append_new(array, json_pack("{s:I, s:I, s:I}", "major",
-                                                   (json_int_t)throttle->major, "minor",
-                                                   (json_int_t)throttle->minor, "rate",
-                                                   (json_int_t)throttle->rate));
+            json_array_append_new(
+                array, json_pack("{s:I, s:I, s:I}", "major", (json_int_t)throttle->major, "minor",
+                                 (json_int_t)throttle->minor, "rate", (json_int_t)throttle->rate));
         }
         spec_put_list(json, throttle_names[i], array);
     }
@@ -278,10 +277,9 @@ json_t *spec_resources_to_json(const struct spec_resources *resources)
         if (json_array_append_new(devices, device_rule_to_json(&resources->devices[i])) < 0)
             goto fail;
     for (size_t i = 0; i < resources->n_hugepages; i++)
-        if (json_array_append_new(pages,
-                                  json_pack("{s:s, s:I}", "pageSize",
-                                            resources->hugepages[i].page_size, "limit",
-                                            (json_int_t)resources->hugepages[i].limit)) < 0)
+        if (json_array_append_new(pages, json_pack("{s:s, s:I}", "pageSize",
+                                                   resources->hugepages[i].page_size, "limit",
+                                                   (json_int_t)resources->hugepages[i].limit)) < 0)
             goto fail;
     put_unless_0(pids, "limit", resources->pids_limit);
     if (put_object(json, "pids", TAKE_PTR(pids)) < 0 ||

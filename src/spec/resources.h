@@ -56,13 +56,13 @@ struct spec_resources {
     int64_t memory_reservation;
     int64_t memory_swap; /* memory + swap, as v1 and docker count it */
     bool has_swappiness;
-    uint64_t swappiness; /* 0..100, v1 only */
+    uint64_t swappiness;     /* 0..100, v1 only */
     bool disable_oom_killer; /* v1 only */
 
-    uint64_t cpu_shares;     /* 2..262144 */
-    int64_t cpu_quota;       /* microseconds a period */
-    uint64_t cpu_period;     /* microseconds */
-    int64_t cpu_rt_runtime;  /* microseconds */
+    uint64_t cpu_shares;    /* 2..262144 */
+    int64_t cpu_quota;      /* microseconds a period */
+    uint64_t cpu_period;    /* microseconds */
+    int64_t cpu_rt_runtime; /* microseconds */
     uint64_t cpu_rt_period;
     char *cpus; /* "0-2,7" */
     char *mems;

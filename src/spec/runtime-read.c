@@ -64,7 +64,8 @@ static int read_namespaces(const json_t *json, struct spec_linux *part, struct e
 
     if (r <= 0)
         return r;
-    json_array_foreach(array, i, item) {
+    json_array_foreach(array, i, item)
+    {
         const char *name = NULL;
         struct spec_namespace *namespace;
 
@@ -82,8 +83,8 @@ static int read_namespaces(const json_t *json, struct spec_linux *part, struct e
         if (r < 0)
             return error_wrap(err, r, "namespaces[%zu]", i);
         if (namespace->path && namespace->path[0] != '/')
-            return error_set_class(err, ERROR_INVALID,
-                                   "'namespaces': '%s' is not an absolute path", namespace->path);
+            return error_set_class(err, ERROR_INVALID, "'namespaces': '%s' is not an absolute path",
+                                   namespace->path);
     }
     return 0;
 }
@@ -179,16 +180,15 @@ static int read_linux(const json_t *document, struct spec_linux *part, struct er
                             read_mapping, &part->uid_mappings, &part->n_uid_mappings, err)) < 0 ||
         (r = spec_read_list(json, "gidMappings", SPEC_MAPPINGS_MAX, sizeof(struct spec_id_mapping),
                             read_mapping, &part->gid_mappings, &part->n_gid_mappings, err)) < 0 ||
-        (r = spec_read_list(json, "devices", SPEC_LIST_MAX, sizeof(struct spec_device),
-                            read_device, &part->devices, &part->n_devices, err)) < 0 ||
+        (r = spec_read_list(json, "devices", SPEC_LIST_MAX, sizeof(struct spec_device), read_device,
+                            &part->devices, &part->n_devices, err)) < 0 ||
         (r = spec_read_text(json, "cgroupsPath", &part->cgroups_path, err)) < 0 ||
         (r = read_resources(json, part, err)) < 0 ||
         (r = spec_read_text(json, "rootfsPropagation", &part->rootfs_propagation, err)) < 0 ||
         (r = read_seccomp(json, part, err)) < 0 ||
         (r = spec_read_map(json, "sysctl", &part->sysctl, err)) < 0 ||
         (r = json_get_strv(json, "maskedPaths", SPEC_LIST_MAX, &part->masked_paths, err)) < 0 ||
-        (r = json_get_strv(json, "readonlyPaths", SPEC_LIST_MAX, &part->readonly_paths, err)) <
-            0 ||
+        (r = json_get_strv(json, "readonlyPaths", SPEC_LIST_MAX, &part->readonly_paths, err)) < 0 ||
         (r = spec_read_text(json, "mountLabel", &part->mount_label, err)) < 0 ||
         (r = read_personality(json, part, err)) < 0)
         return error_wrap(err, r, "linux");

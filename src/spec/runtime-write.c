@@ -25,8 +25,7 @@ static json_t *hook_to_json(const struct spec_hook *hook)
     CLEANUP_JSON json_t *json = json_object();
 
     if (json_put_string(json, "path", hook->path) < 0 ||
-        json_put_strv(json, "args", hook->args) < 0 ||
-        json_put_strv(json, "env", hook->env) < 0 ||
+        json_put_strv(json, "args", hook->args) < 0 || json_put_strv(json, "env", hook->env) < 0 ||
         (hook->timeout && json_put_i64(json, "timeout", hook->timeout) < 0))
         return NULL;
     return TAKE_PTR(json);
@@ -84,10 +83,9 @@ static int put_mappings(json_t *json, const char *name, const struct spec_id_map
     CLEANUP_JSON json_t *array = json_array();
 
     for (size_t i = 0; i < n; i++) {
-        json_t *item = json_pack("{s:I, s:I, s:I}", "containerID",
-                                 (json_int_t)mappings[i].container_id, "hostID",
-                                 (json_int_t)mappings[i].host_id, "size",
-                                 (json_int_t)mappings[i].size);
+        json_t *item = json_pack(
+            "{s:I, s:I, s:I}", "containerID", (json_int_t)mappings[i].container_id, "hostID",
+            (json_int_t)mappings[i].host_id, "size", (json_int_t)mappings[i].size);
 
         if (json_array_append_new(array, item) < 0)
             return -ENOMEM;
@@ -102,10 +100,10 @@ static int put_devices(json_t *json, const struct spec_linux *part)
     for (size_t i = 0; i < part->n_devices; i++) {
         const struct spec_device *device = &part->devices[i];
         char type[2] = {device->type, '\0'};
-        json_t *item = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "type", type, "path",
-                                 device->path, "major", (json_int_t)device->major, "minor",
-                                 (json_int_t)device->minor, "uid", (json_int_t)device->uid, "gid",
-                                 (json_int_t)device->gid);
+        json_t *item =
+            json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "type", type, "path", device->path, "major",
+                      (json_int_t)device->major, "minor", (json_int_t)device->minor, "uid",
+                      (json_int_t)device->uid, "gid", (json_int_t)device->gid);
 
         if (json_array_append_new(array, item) < 0 ||
             (device->has_file_mode && json_put_i64(item, "fileMode", device->file_mode) < 0))
@@ -164,8 +162,7 @@ static int put_root(json_t *json, const struct spec_runtime *config)
     if (!config->root_path && !config->root_readonly)
         return 0;
     root = json_object();
-    if (json_put(json, "root", root) < 0 ||
-        json_put_string(root, "path", config->root_path) < 0 ||
+    if (json_put(json, "root", root) < 0 || json_put_string(root, "path", config->root_path) < 0 ||
         (config->root_readonly && json_put_bool(root, "readonly", true) < 0))
         return -ENOMEM;
     return 0;
@@ -177,8 +174,7 @@ json_t *spec_runtime_to_json(const struct spec_runtime *config)
 
     if (json_put_string(json, "ociVersion", config->oci_version) < 0 ||
         json_put(json, "process", spec_process_to_json(config->process)) < 0 ||
-        put_root(json, config) < 0 ||
-        json_put_string(json, "hostname", config->hostname) < 0 ||
+        put_root(json, config) < 0 || json_put_string(json, "hostname", config->hostname) < 0 ||
         json_put_string(json, "domainname", config->domainname) < 0 ||
         put_mounts(json, config) < 0 || put_hooks(json, config) < 0 ||
         spec_put_map(json, "annotations", config->annotations) < 0 ||

@@ -12,14 +12,10 @@
 #define OCI_VERSION "1.2.0"
 
 static const char *const namespaces[] = {
-    [SPEC_NAMESPACE_PID] = "pid",
-    [SPEC_NAMESPACE_NETWORK] = "network",
-    [SPEC_NAMESPACE_MOUNT] = "mount",
-    [SPEC_NAMESPACE_IPC] = "ipc",
-    [SPEC_NAMESPACE_UTS] = "uts",
-    [SPEC_NAMESPACE_USER] = "user",
-    [SPEC_NAMESPACE_CGROUP] = "cgroup",
-    [SPEC_NAMESPACE_TIME] = "time",
+    [SPEC_NAMESPACE_PID] = "pid",       [SPEC_NAMESPACE_NETWORK] = "network",
+    [SPEC_NAMESPACE_MOUNT] = "mount",   [SPEC_NAMESPACE_IPC] = "ipc",
+    [SPEC_NAMESPACE_UTS] = "uts",       [SPEC_NAMESPACE_USER] = "user",
+    [SPEC_NAMESPACE_CGROUP] = "cgroup", [SPEC_NAMESPACE_TIME] = "time",
 };
 _Static_assert(sizeof(namespaces) / sizeof(namespaces[0]) == SPEC_NAMESPACE_MAX,
                "a namespace lacks its name");
@@ -176,8 +172,7 @@ bool spec_runtime_remove_mount(struct spec_runtime *config, const char *destinat
         return false;
     release_mount(mount);
     config->n_mounts--;
-    memmove(mount, mount + 1,
-            (size_t)(config->mounts + config->n_mounts - mount) * sizeof(*mount));
+    memmove(mount, mount + 1, (size_t)(config->mounts + config->n_mounts - mount) * sizeof(*mount));
     return true;
 }
 

@@ -27,13 +27,13 @@
 struct error;
 
 enum {
-    SPEC_LIST_MAX = 4096,     /* entries of any list of a document */
-    SPEC_ARGS_MAX = 65536,    /* words of process.args, process.env */
-    SPEC_GIDS_MAX = 65536,    /* NGROUPS_MAX */
-    SPEC_MAPPINGS_MAX = 340,  /* lines of /proc/PID/uid_map, user_namespaces(7) */
-    SPEC_TEXT_MAX = 131072,   /* bytes of one argument or variable, MAX_ARG_STRLEN */
-    SPEC_RLIMITS_MAX = 16,    /* RLIM_NLIMITS */
-    SPEC_HOOKS_MAX = 64,      /* per stage */
+    SPEC_LIST_MAX = 4096,    /* entries of any list of a document */
+    SPEC_ARGS_MAX = 65536,   /* words of process.args, process.env */
+    SPEC_GIDS_MAX = 65536,   /* NGROUPS_MAX */
+    SPEC_MAPPINGS_MAX = 340, /* lines of /proc/PID/uid_map, user_namespaces(7) */
+    SPEC_TEXT_MAX = 131072,  /* bytes of one argument or variable, MAX_ARG_STRLEN */
+    SPEC_RLIMITS_MAX = 16,   /* RLIM_NLIMITS */
+    SPEC_HOOKS_MAX = 64,     /* per stage */
 };
 
 /* Annotations that hull's sandbox obeys ("true"). */
@@ -82,7 +82,7 @@ struct spec_process {
     struct spec_user user;
     char **args;
     char **env;
-    char *cwd; /* absolute; NULL: "/" */
+    char *cwd;             /* absolute; NULL: "/" */
     bool has_capabilities; /* false: none at all, as OCI says */
     struct spec_capabilities capabilities;
     struct spec_rlimit *rlimits;
@@ -102,7 +102,7 @@ struct spec_mount {
 };
 
 struct spec_hook {
-    char *path; /* absolute, on the host */
+    char *path;  /* absolute, on the host */
     char **args; /* with argv[0]; NULL: { path } */
     char **env;
     int timeout; /* seconds, 0: none */
@@ -169,7 +169,7 @@ struct spec_linux {
     size_t n_devices;
     char *cgroups_path; /* "/hull/<id>", below the mount point of each hierarchy */
     struct spec_resources resources;
-    char *rootfs_propagation; /* "shared", "slave", "private", "unbindable"; NULL: private */
+    char *rootfs_propagation;     /* "shared", "slave", "private", "unbindable"; NULL: private */
     struct spec_seccomp *seccomp; /* NULL: no filter */
     char **sysctl;                /* "net.ipv4.ip_forward=1" */
     char **masked_paths;

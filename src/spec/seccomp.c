@@ -11,14 +11,10 @@
 #include "spec/reader.h"
 
 static const char *const actions[] = {
-    [SPEC_SECCOMP_KILL] = "SCMP_ACT_KILL",
-    [SPEC_SECCOMP_KILL_PROCESS] = "SCMP_ACT_KILL_PROCESS",
-    [SPEC_SECCOMP_TRAP] = "SCMP_ACT_TRAP",
-    [SPEC_SECCOMP_ERRNO] = "SCMP_ACT_ERRNO",
-    [SPEC_SECCOMP_TRACE] = "SCMP_ACT_TRACE",
-    [SPEC_SECCOMP_ALLOW] = "SCMP_ACT_ALLOW",
-    [SPEC_SECCOMP_LOG] = "SCMP_ACT_LOG",
-    [SPEC_SECCOMP_NOTIFY] = "SCMP_ACT_NOTIFY",
+    [SPEC_SECCOMP_KILL] = "SCMP_ACT_KILL",   [SPEC_SECCOMP_KILL_PROCESS] = "SCMP_ACT_KILL_PROCESS",
+    [SPEC_SECCOMP_TRAP] = "SCMP_ACT_TRAP",   [SPEC_SECCOMP_ERRNO] = "SCMP_ACT_ERRNO",
+    [SPEC_SECCOMP_TRACE] = "SCMP_ACT_TRACE", [SPEC_SECCOMP_ALLOW] = "SCMP_ACT_ALLOW",
+    [SPEC_SECCOMP_LOG] = "SCMP_ACT_LOG",     [SPEC_SECCOMP_NOTIFY] = "SCMP_ACT_NOTIFY",
 };
 _Static_assert(sizeof(actions) / sizeof(actions[0]) == SPEC_SECCOMP_ACTION_MAX,
                "an action lacks its name");
@@ -86,7 +82,7 @@ static int read_action(const json_t *object, const char *name, enum spec_seccomp
 static int read_argument(const json_t *item, void *ret, struct error *err)
 {
     struct spec_seccomp_argument *argument = ret;
-    const char *operator = NULL;
+    const char *operator= NULL;
     int index = 0;
     int r;
 
@@ -99,7 +95,7 @@ static int read_argument(const json_t *item, void *ret, struct error *err)
     r = spec_seccomp_operator_from_string(operator);
     if (r < 0)
         return error_set_class(err, ERROR_INVALID, "'op': unknown operator '%s'", operator);
-    argument->operator= (enum spec_seccomp_operator) r;
+    argument->operator=(enum spec_seccomp_operator) r;
     return 0;
 }
 

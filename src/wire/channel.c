@@ -27,9 +27,8 @@ static struct wire_channel *channel_find(const struct wire_connection *connectio
 {
     size_t i = channel_index(connection, id);
 
-    return i < connection->n_channels && connection->channels[i]->id == id
-               ? connection->channels[i]
-               : NULL;
+    return i < connection->n_channels && connection->channels[i]->id == id ? connection->channels[i]
+                                                                           : NULL;
 }
 
 static void channel_free(struct wire_channel *channel)
@@ -162,8 +161,8 @@ static void handle_end(struct wire_channel *channel, const struct frame *frame)
 static void handle_credit(struct wire_channel *channel, const struct frame *frame)
 {
     if (channel->direction != WIRE_SEND) {
-        wire_connection_violation(channel->connection, "credit for channel %u against its direction",
-                                  frame->channel);
+        wire_connection_violation(channel->connection,
+                                  "credit for channel %u against its direction", frame->channel);
         return;
     }
     if (frame->credit > WIRE_WINDOW_MAX - channel->credit) {

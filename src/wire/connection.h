@@ -11,11 +11,11 @@
  * then it makes requests and chooses channels, and the server answers and sends events.
  *
  * A channel is a stream in one direction. The receiver grants credit as its consumer takes bytes;
- * the sender never sends more, so nothing is buffered without limit and nothing is lost. A number is
- * used once. It is opened by both ends on the same request: the client sends the request first and
- * then opens its end; the server opens its end before its request handler returns. What arrives for
- * a channel that is over (or never came to be, because the request was refused) is ignored, except
- * DATA on a number that was never opened, which nobody can have had credit for.
+ * the sender never sends more, so nothing is buffered without limit and nothing is lost. A number
+ * is used once. It is opened by both ends on the same request: the client sends the request first
+ * and then opens its end; the server opens its end before its request handler returns. What arrives
+ * for a channel that is over (or never came to be, because the request was refused) is ignored,
+ * except DATA on a number that was never opened, which nobody can have had credit for.
  *
  * The peer is hostile. Whatever breaks the rules (wrong frame, JSON, order, number, more than was
  * granted or than the maxima below) ends the connection with a reason that names the violation.
@@ -39,15 +39,15 @@ struct wire_connection;
 
 enum {
     WIRE_PROTOCOL_VERSION = 1,
-    WIRE_MESSAGE_MAX = 4 * 1024 * 1024,  /* one control message, as JSON text */
-    WIRE_PENDING_MAX = 64,               /* requests without an answer, each direction */
-    WIRE_CHANNELS_MAX = 1024,            /* open at once */
-    WIRE_WINDOW = 256 * 1024,            /* usual credit of a channel */
-    WIRE_WINDOW_MAX = 1024 * 1024,       /* most credit that a peer may have given */
-    WIRE_CREDIT_QUANTUM = 32 * 1024,     /* grants are saved up to this */
-    WIRE_QUEUE_SOFT_MAX = 512 * 1024,    /* wire_channel_space() is 0 above */
-    WIRE_QUEUE_MAX = 16 * 1024 * 1024,   /* bytes that a peer may leave unread */
-    WIRE_NAME_MAX = 32,                  /* length of an op's or event's name */
+    WIRE_MESSAGE_MAX = 4 * 1024 * 1024, /* one control message, as JSON text */
+    WIRE_PENDING_MAX = 64,              /* requests without an answer, each direction */
+    WIRE_CHANNELS_MAX = 1024,           /* open at once */
+    WIRE_WINDOW = 256 * 1024,           /* usual credit of a channel */
+    WIRE_WINDOW_MAX = 1024 * 1024,      /* most credit that a peer may have given */
+    WIRE_CREDIT_QUANTUM = 32 * 1024,    /* grants are saved up to this */
+    WIRE_QUEUE_SOFT_MAX = 512 * 1024,   /* wire_channel_space() is 0 above */
+    WIRE_QUEUE_MAX = 16 * 1024 * 1024,  /* bytes that a peer may leave unread */
+    WIRE_NAME_MAX = 32,                 /* length of an op's or event's name */
 };
 
 enum wire_role { WIRE_CLIENT, WIRE_SERVER };

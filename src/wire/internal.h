@@ -30,9 +30,9 @@ struct wire_channel {
     void *data;
     uint32_t id;
     enum wire_direction direction;
-    size_t credit;  /* bytes that may still be sent, by us or (granted) by the peer */
-    size_t saved;   /* receiving: grants not yet told to the peer; not part of credit */
-    bool starved;   /* sending: space() said 0 because of the queue */
+    size_t credit; /* bytes that may still be sent, by us or (granted) by the peer */
+    size_t saved;  /* receiving: grants not yet told to the peer; not part of credit */
+    bool starved;  /* sending: space() said 0 because of the queue */
 };
 
 struct wire_connection {

@@ -24,7 +24,8 @@ static int send_message(struct wire_connection *connection, const json_t *messag
 
         if (more)
             n = FRAME_PAYLOAD_MAX;
-        int r = wire_send_frame(connection, FRAME_CONTROL, more ? FRAME_MORE : 0, 0, text + sent, n);
+        int r =
+            wire_send_frame(connection, FRAME_CONTROL, more ? FRAME_MORE : 0, 0, text + sent, n);
         if (r < 0)
             return r;
         sent += n;

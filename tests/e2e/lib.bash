@@ -98,11 +98,13 @@ like() {
         [[ $2 =~ ^($1)$ ]] || fail "expected to match: $1" "got: $2"
 }
 
-# exits CODE COMMAND...: $output is what it wrote.
+# exits CODE COMMAND...: $output is what it wrote, ${lines[@]} its lines.
 exits() {
         local code=$1
         shift
-        run "$@"
+        # Not bats's run, which takes 127 for a mistake of the test.
+        output=$("$@" 2>&1) && status=0 || status=$?
+        mapfile -t lines <<<"$output"
         ((status == code)) || fail "expected exit code $code, got $status: $*" "$output"
 }
 

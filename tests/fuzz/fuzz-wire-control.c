@@ -1,5 +1,5 @@
-/* A whole connection, both roles, as a hostile peer sees it: the first byte chooses the role and the
- * size of the pieces, the rest is what the peer says after a correct hello. */
+/* A whole connection, both roles, as a hostile peer sees it: the first byte chooses the role and
+ * the size of the pieces, the rest is what the peer says after a correct hello. */
 #include "base/error.h"
 #include "wire/connection.h"
 #include "wire/frame.h"

@@ -5,6 +5,10 @@ setup() {
         load ../lib
         common_setup
 }
+teardown() {
+        # What a test that failed has left would be in the way of the others.
+        [[ -n ${BATS_TEST_COMPLETED:-} ]] || remove_all
+}
 teardown_file() {
         load ../lib
         remove_all
@@ -59,7 +63,7 @@ PYTHON
         exits 125 drun --rm -m 1m hull/nano true
         has "Minimum memory limit allowed is 6MB" "$output"
         exits 125 drun --rm --cpus 10000 hull/nano true
-        has "Range of CPUs is from 0.01 to" "$output"
+        has "range of CPUs is from 0.01 to" "$output"
         exits 125 drun --rm -m 64m --memory-swap 32m hull/nano true
         has "Minimum memoryswap limit should be larger than memory limit" "$output"
 }

@@ -5,6 +5,10 @@ setup() {
         load ../lib
         common_setup
 }
+teardown() {
+        # What a test that failed has left would be in the way of the others.
+        [[ -n ${BATS_TEST_COMPLETED:-} ]] || remove_all
+}
 teardown_file() {
         load ../lib
         remove_all

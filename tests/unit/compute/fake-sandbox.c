@@ -37,9 +37,8 @@ static int take_terminal(void *data)
     return ioctl(*(int *)data, TIOCSCTTY, 0) < 0 ? -errno : 0;
 }
 
-static int spawn(const struct spec_process *process, char *const *argv,
-                 const struct sandbox_io *io, int go, struct process *ret, int *ret_terminal,
-                 struct error *err)
+static int spawn(const struct spec_process *process, char *const *argv, const struct sandbox_io *io,
+                 int go, struct process *ret, int *ret_terminal, struct error *err)
 {
     CLEANUP_CLOSE int master = -EBADF;
     CLEANUP_CLOSE int slave = -EBADF;
@@ -80,8 +79,8 @@ static int spawn(const struct spec_process *process, char *const *argv,
     return 0;
 }
 
-int sandbox_create(struct sandbox *sandbox, const struct sandbox_io *io, struct process *ret_process,
-                   int *ret_terminal, struct error *err)
+int sandbox_create(struct sandbox *sandbox, const struct sandbox_io *io,
+                   struct process *ret_process, int *ret_terminal, struct error *err)
 {
     CLEANUP_STRV char **argv = NULL;
     int ends[2];
@@ -105,8 +104,7 @@ int sandbox_start(struct sandbox *sandbox, struct error *err)
     if (access(sandbox->config->process->args[0], X_OK) < 0) {
         (void)error_set_class(err, ERROR_INVALID,
                               "exec: \"%s\": stat %s: no such file or directory",
-                              sandbox->config->process->args[0],
-                              sandbox->config->process->args[0]);
+                              sandbox->config->process->args[0], sandbox->config->process->args[0]);
         if (err)
             err->code = -ENOENT;
         return -ENOENT;

@@ -58,8 +58,10 @@ static struct compute_job *sample_job(enum compute_isolation isolation)
     job->runtime_dir = strdup("/run/hull/containers/x");
     job->terminal = true;
     job->open_stdin = true;
-    job->log = (struct compute_log){
-        .driver = COMPUTE_LOG_JSON_FILE, .path = strdup("/x.log"), .max_size = 1ULL << 33, .max_file = 3};
+    job->log = (struct compute_log){.driver = COMPUTE_LOG_JSON_FILE,
+                                    .path = strdup("/x.log"),
+                                    .max_size = 1ULL << 33,
+                                    .max_file = 3};
     assert_int_equal(strv_append(&job->lower, "/layers/b"), 0);
     assert_int_equal(strv_append(&job->lower, "/layers/a"), 0);
     job->target = strdup("/t");
@@ -112,7 +114,8 @@ static void test_job_is_checked(void **state)
         const char *part;
     } cases[] = {
         {"[]", "not an object"},
-        {"{\"id\":\"x\",\"directory\":\"/d\",\"runtime_dir\":\"/r\",\"target\":\"/t\"}", "isolation"},
+        {"{\"id\":\"x\",\"directory\":\"/d\",\"runtime_dir\":\"/r\",\"target\":\"/t\"}",
+         "isolation"},
         {"{\"id\":\"x\",\"directory\":\"/d\",\"runtime_dir\":\"/r\",\"target\":\"/t\","
          "\"isolation\":\"weaker\"}",
          "unknown isolation 'weaker'"},
@@ -134,9 +137,8 @@ static void test_job_is_checked(void **state)
         struct compute_job *job = NULL;
         struct error error = ERROR_INIT;
 
-        assert_int_equal(file_write_atomic(AT_FDCWD, path, cases[i].text, strlen(cases[i].text),
-                                           0600, NULL),
-                         0);
+        assert_int_equal(
+            file_write_atomic(AT_FDCWD, path, cases[i].text, strlen(cases[i].text), 0600, NULL), 0);
         assert_int_equal(compute_job_read(path, &job, &error), -EINVAL);
         assert_null(job);
         assert_non_null(strstr(error.message, cases[i].part));
@@ -155,8 +157,10 @@ static void test_isolation_names(void **state)
 
 static void test_exit_record(void **state)
 {
-    struct exit_record record = {
-        .code = 137, .oom_killed = true, .started = 1700000000123456789, .finished = 1700000001000000000};
+    struct exit_record record = {.code = 137,
+                                 .oom_killed = true,
+                                 .started = 1700000000123456789,
+                                 .finished = 1700000001000000000};
     struct exit_record back;
 
     (void)state;
@@ -183,12 +187,12 @@ static void test_exit_record(void **state)
 static void test_log_entry(void **state)
 {
     CLEANUP(buffer_release) struct buffer out = BUFFER_INIT(65536);
-    static const char text[] = "a\"\\\t<>&\x01\xe2\x80\xa8\xc3\xa9\xff\xc0\xaf\xed\xa0\x80\xf0\x9f\x98\x80";
+    static const char text[] =
+        "a\"\\\t<>&\x01\xe2\x80\xa8\xc3\xa9\xff\xc0\xaf\xed\xa0\x80\xf0\x9f\x98\x80";
 
     (void)state;
-    assert_int_equal(log_file_format(&out, text, sizeof(text) - 1, true, LOG_STDERR,
-                                     1700000000123456789),
-                     0);
+    assert_int_equal(
+        log_file_format(&out, text, sizeof(text) - 1, true, LOG_STDERR, 1700000000123456789), 0);
     assert_string_equal(buffer_string(&out),
                         "{\"log\":\"a\\\"\\\\\\u0009\\u003c\\u003e\\u0026\\u0001\\u2028\xc3\xa9"
                         "\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\xf0\x9f\x98\x80\\n\","
@@ -283,7 +287,7 @@ static void test_log_rotation(void **state)
 static void test_log_full_disk(void **state)
 {
     const struct compute_log options = {
-        .driver = COMPUTE_LOG_JSON_FILE, .path = (char *)(uintptr_t)"/dev/full", .max_file = 1};
+        .driver = COMPUTE_LOG_JSON_FILE, .path = (char *)(uintptr_t) "/dev/full", .max_file = 1};
     struct log_file log;
     int code = 0;
 
@@ -321,9 +325,8 @@ static void test_detach_syntax(void **state)
     assert_int_equal(keys.n_keys, 2);
     assert_int_equal(keys.keys[0], 16);
     assert_int_equal(keys.keys[1], 17);
-    assert_int_equal(detach_keys_parse("a,ctrl-@,ctrl-z,ctrl-[,ctrl-\\,ctrl-],ctrl-^,ctrl-_", &keys,
-                                       NULL),
-                     0);
+    assert_int_equal(
+        detach_keys_parse("a,ctrl-@,ctrl-z,ctrl-[,ctrl-\\,ctrl-],ctrl-^,ctrl-_", &keys, NULL), 0);
     assert_memory_equal(keys.keys, "a\0\x1a\x1b\x1c\x1d\x1e\x1f", 8);
     static const char *const wrong[] = {"ctrl-", "ctrl-A", "ctrl-1", "shift-a", "aa", ",", "a,"};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {

@@ -1,8 +1,8 @@
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <errno.h>
 #include <string.h>
@@ -71,8 +71,8 @@ static void labels_must_all_match(void **state)
         const char *filters;
         bool match;
     } cases[] = {
-        {"{\"label\": [\"a\"]}", true},        {"{\"label\": [\"a=1\"]}", true},
-        {"{\"label\": [\"a=2\"]}", false},     {"{\"label\": [\"a\", \"b=\"]}", true},
+        {"{\"label\": [\"a\"]}", true},         {"{\"label\": [\"a=1\"]}", true},
+        {"{\"label\": [\"a=2\"]}", false},      {"{\"label\": [\"a\", \"b=\"]}", true},
         {"{\"label\": [\"a\", \"c\"]}", false}, {"{}", true},
     };
     (void)state;

@@ -1,8 +1,8 @@
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +23,9 @@ static void bindings_and_ranges(void **state)
 {
     struct net_port *ports = NULL;
     size_t n = 0;
-    json_t *host = parse("{\"PortBindings\": {\"80/tcp\": [{\"HostIp\": \"127.0.0.1\", \"HostPort\": "
-                         "\"8080\"}], \"53/udp\": [{\"HostPort\": \"5000-5010\"}], \"7\": null}}");
+    json_t *host =
+        parse("{\"PortBindings\": {\"80/tcp\": [{\"HostIp\": \"127.0.0.1\", \"HostPort\": "
+              "\"8080\"}], \"53/udp\": [{\"HostPort\": \"5000-5010\"}], \"7\": null}}");
     json_t *config = parse("{}");
     (void)state;
     assert_int_equal(engine_ports_parse(host, config, &ports, &n, NULL), 0);

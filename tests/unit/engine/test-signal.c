@@ -1,8 +1,8 @@
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <errno.h>
 #include <signal.h>
@@ -15,9 +15,9 @@ static void names_and_numbers(void **state)
         const char *text;
         int number;
     } cases[] = {
-        {"TERM", SIGTERM},   {"SIGTERM", SIGTERM}, {"sigterm", SIGTERM}, {"15", SIGTERM},
-        {"KILL", SIGKILL},   {"9", SIGKILL},       {"RTMIN", 34},        {"RTMIN+3", 37},
-        {"SIGRTMIN+3", 37},  {"RTMAX", 64},        {"RTMAX-1", 63},      {"64", 64},
+        {"TERM", SIGTERM},  {"SIGTERM", SIGTERM}, {"sigterm", SIGTERM}, {"15", SIGTERM},
+        {"KILL", SIGKILL},  {"9", SIGKILL},       {"RTMIN", 34},        {"RTMIN+3", 37},
+        {"SIGRTMIN+3", 37}, {"RTMAX", 64},        {"RTMAX-1", 63},      {"64", 64},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -29,8 +29,16 @@ static void names_and_numbers(void **state)
 
 static void what_is_no_signal(void **state)
 {
-    static const char *const cases[] = {"",       "FOO",     "SIG",      "0",  "65",
-                                        "RTMIN+", "RTMIN-1", "RTMAX+1",  "9x", "SIGSIGTERM",
+    static const char *const cases[] = {"",
+                                        "FOO",
+                                        "SIG",
+                                        "0",
+                                        "65",
+                                        "RTMIN+",
+                                        "RTMIN-1",
+                                        "RTMAX+1",
+                                        "9x",
+                                        "SIGSIGTERM",
                                         "TERMTERMTERMTERMTERMTERM"};
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

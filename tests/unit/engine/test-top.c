@@ -1,8 +1,8 @@
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +20,8 @@ static json_t *processes(void)
                      "ppid", 1, "pgid", 7, "sid", 7, "uid", 1000, "gid", 1000, "user", "app",
                      "state", "S", "tty", "pts/0", "flags", 0, "utime", (json_int_t)90000, "stime",
                      (json_int_t)30000, "start", (json_int_t)1699827200000, "elapsed",
-                     (json_int_t)172800000, "vsz", 4000, "rss", 25, "nice", 0, "pri", 19, "nlwp",
-                     2, "cpu", 0, "comm", "sleep", "cmdline", "sleep inf");
+                     (json_int_t)172800000, "vsz", 4000, "rss", 25, "nice", 0, "pri", 19, "nlwp", 2,
+                     "cpu", 0, "comm", "sleep", "cmdline", "sleep inf");
 }
 
 static void assert_table(const char *arguments, const char *titles, const char *row)

@@ -84,10 +84,10 @@ static void make_directory(const char *path)
 
 void fixture_reset(void)
 {
-    static const char *const applets[] = {"sh",   "cat",  "id",    "ls",   "echo",  "sleep", "true",
-                                          "env",  "stat", "mount", "dd",   "kill",  "grep",  "test",
-                                          "touch", "head", "tail", "mknod", "chmod", "stty",  "pwd",
-                                          "hostname", "ps", "umask", "wc", "readlink", "ln", "mkdir"};
+    static const char *const applets[] = {
+        "sh",  "cat",      "id",   "ls",    "echo",  "sleep",    "true", "env",   "stat",  "mount",
+        "dd",  "kill",     "grep", "test",  "touch", "head",     "tail", "mknod", "chmod", "stty",
+        "pwd", "hostname", "ps",   "umask", "wc",    "readlink", "ln",   "mkdir"};
     char full[256];
 
     empty(fixture_lower);
@@ -111,8 +111,8 @@ void fixture_reset(void)
 static bool is_static(void)
 {
     char line[64];
-    char *argv[] = {(char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c",
-                    (char *)(uintptr_t)"! ldd " BUSYBOX " >/dev/null 2>&1", NULL};
+    char *argv[] = {(char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c",
+                    (char *)(uintptr_t) "! ldd " BUSYBOX " >/dev/null 2>&1", NULL};
 
     (void)line;
     return process_run(argv, NULL, NULL, 10000, NULL) >= 0;
@@ -332,8 +332,8 @@ void fixture_exec(struct running *running, const struct spec_process *process, s
 
 void fixture_assert_clean(void)
 {
-    static const char *const hierarchies[] = {"", "memory/", "pids/", "cpu/", "devices/",
-                                              "freezer/", "cpuset/", "blkio/"};
+    static const char *const hierarchies[] = {"",         "memory/",  "pids/",   "cpu/",
+                                              "devices/", "freezer/", "cpuset/", "blkio/"};
     CLEANUP(buffer_release) struct buffer mounts = BUFFER_INIT(1 << 20);
     char path[128];
 

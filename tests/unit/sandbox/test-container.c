@@ -204,8 +204,7 @@ static void test_user(void **state)
                    "unable to find user nobody: no matching entries in passwd file");
     config = fixture_config("true");
     string_replace(&config->process->user.username, "alice:none");
-    expect_failure(config, -EINVAL,
-                   "unable to find group none: no matching entries in group file");
+    expect_failure(config, -EINVAL, "unable to find group none: no matching entries in group file");
 }
 
 static void test_exec_errors(void **state)
@@ -267,8 +266,7 @@ static void test_capabilities(void **state)
     fixture_ready(state);
     config = fixture_config("grep CapBnd /proc/self/status");
     spec_defaults_apply_privileged(config);
-    snprintf(line, sizeof(line), "CapBnd:\t%016llx",
-             (unsigned long long)(host & CAPABILITY_ALL));
+    snprintf(line, sizeof(line), "CapBnd:\t%016llx", (unsigned long long)(host & CAPABILITY_ALL));
     expect(config, 0, line);
     if (host & CAPABILITY_BIT(CAP_SYS_RESOURCE))
         return;
@@ -318,7 +316,8 @@ static void test_sysctl(void **state)
     expect(config, 0, "1\n123\n");
     config = fixture_config("true");
     strv_append(&config->linux_.sysctl, "kernel.panic=1");
-    expect_failure(config, -EINVAL, "sysctl \"kernel.panic\" is not in a separate kernel namespace");
+    expect_failure(config, -EINVAL,
+                   "sysctl \"kernel.panic\" is not in a separate kernel namespace");
 }
 
 static void test_user_namespace(void **state)
@@ -353,14 +352,22 @@ static void test_host_namespaces(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exit_status),     cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_names),           cmocka_unit_test(test_mounts),
-        cmocka_unit_test(test_readonly_root),   cmocka_unit_test(test_bind),
-        cmocka_unit_test(test_devices),         cmocka_unit_test(test_hostile_links),
-        cmocka_unit_test(test_user),            cmocka_unit_test(test_exec_errors),
-        cmocka_unit_test(test_limits),          cmocka_unit_test(test_capabilities),
-        cmocka_unit_test(test_privileged_warning), cmocka_unit_test(test_no_new_privileges),
-        cmocka_unit_test(test_sysctl),          cmocka_unit_test(test_user_namespace),
+        cmocka_unit_test(test_exit_status),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_mounts),
+        cmocka_unit_test(test_readonly_root),
+        cmocka_unit_test(test_bind),
+        cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_hostile_links),
+        cmocka_unit_test(test_user),
+        cmocka_unit_test(test_exec_errors),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_capabilities),
+        cmocka_unit_test(test_privileged_warning),
+        cmocka_unit_test(test_no_new_privileges),
+        cmocka_unit_test(test_sysctl),
+        cmocka_unit_test(test_user_namespace),
         cmocka_unit_test(test_host_namespaces),
     };
 

@@ -52,7 +52,7 @@ static void test_exec(void **state)
                           "readlink $i > /dev/null && n=$((n+1)); done; echo $n");
     assert_int_equal(outcome.status, 0);
     assert_string_equal(outcome.output, "Seccomp:\t2\n3\n");
-    process = fixture_process("id -u; id -G; echo $HOME; pwd");
+    process = fixture_process("exec 2> /dev/null; id -u; id -G; echo $HOME; pwd");
     string_replace(&process->user.username, "alice");
     string_replace(&process->cwd, "/tmp");
     fixture_exec(&running, process, &outcome);
@@ -152,8 +152,7 @@ static void test_exec_terminal(void **state)
     process->terminal = true;
     process->console_width = 81;
     process->console_height = 25;
-    assert_int_equal(
-        sandbox_exec(running.sandbox, process, NULL, &program, &terminal, &error), 0);
+    assert_int_equal(sandbox_exec(running.sandbox, process, NULL, &program, &terminal, &error), 0);
     fixture_wait_for(terminal, "25 81");
     assert_int_equal(fd_write_full(terminal, "hello\n", 6), 0);
     fixture_wait_for(terminal, "got hello");
@@ -256,6 +255,8 @@ static void test_freeze(void **state)
     while (poll(&poll_fd, 1, 0) > 0)
         assert_true(read(running.output, text, sizeof(text)) > 0);
     assert_int_equal(poll(&poll_fd, 1, 300), 0);
+    exec_script(&running, "true");
+    assert_int_equal(outcome.error.class, ERROR_CONFLICT);
     assert_int_equal(sandbox_freeze(running.sandbox, false, NULL), 0);
     fixture_wait_for(running.output, "tick");
     /* A frozen container can be removed, too. */

@@ -193,8 +193,10 @@ static void test_operators(void **state)
         uint64_t a = values[i % N];
         uint64_t v = values[i / N];
         const bool wanted[SPEC_SECCOMP_OPERATOR_MAX] = {
-            [SPEC_SECCOMP_NE] = a != v, [SPEC_SECCOMP_LT] = a < v, [SPEC_SECCOMP_LE] = a <= v,
-            [SPEC_SECCOMP_EQ] = a == v, [SPEC_SECCOMP_GE] = a >= v, [SPEC_SECCOMP_GT] = a > v,
+            [SPEC_SECCOMP_NE] = a != v,
+            [SPEC_SECCOMP_LT] = a<v, [SPEC_SECCOMP_LE] = a <= v, [SPEC_SECCOMP_EQ] = a == v,
+                                  [SPEC_SECCOMP_GE] = a >= v, [SPEC_SECCOMP_GT] = a>
+                v,
             [SPEC_SECCOMP_MASKED_EQ] = (a & v) == 1,
         };
 
@@ -264,7 +266,7 @@ static void test_kernel(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_default),  cmocka_unit_test(test_capabilities),
+        cmocka_unit_test(test_default),   cmocka_unit_test(test_capabilities),
         cmocka_unit_test(test_operators), cmocka_unit_test(test_refused),
         cmocka_unit_test(test_kernel),
     };

@@ -1,4 +1,5 @@
-/* Two connections back to back, by hand (bytes fed in pieces of any size) and over a socket pair. */
+/* Two connections back to back, by hand (bytes fed in pieces of any size) and over a socket pair.
+ */
 #include "wire/connection.h"
 
 #include "base/error.h"
@@ -277,9 +278,8 @@ static void test_requests(void **state)
     (void)state;
     pair(&server, &client);
     for (int i = 0; i < 200; i++) {
-        assert_int_equal(wire_connection_request(client.connection, "poke", NULL, on_answer,
-                                                 &client, NULL),
-                         0);
+        assert_int_equal(
+            wire_connection_request(client.connection, "poke", NULL, on_answer, &client, NULL), 0);
         settle(&server, &client, 7);
     }
     assert_int_equal(client.answers, 200);
@@ -321,9 +321,8 @@ static void test_pending_limit_and_disconnect(void **state)
     pair(&server, &client);
     server.hold = true;
     for (int i = 0; i < WIRE_PENDING_MAX; i++)
-        assert_int_equal(wire_connection_request(client.connection, "poke", NULL, on_answer,
-                                                 &client, NULL),
-                         0);
+        assert_int_equal(
+            wire_connection_request(client.connection, "poke", NULL, on_answer, &client, NULL), 0);
     assert_int_equal(
         wire_connection_request(client.connection, "poke", NULL, on_answer, &client, NULL), -EBUSY);
     settle(&server, &client, PUSH);
@@ -508,12 +507,10 @@ static void test_unread_answers(void **state)
 
 static void open_stream(struct end *from, struct end *to, uint32_t id, size_t credit)
 {
-    assert_int_equal(wire_channel_open(to->connection, id, WIRE_RECEIVE, &receiver, to,
-                                       &to->channel, NULL),
-                     0);
-    assert_int_equal(wire_channel_open(from->connection, id, WIRE_SEND, &sender, from,
-                                       &from->channel, NULL),
-                     0);
+    assert_int_equal(
+        wire_channel_open(to->connection, id, WIRE_RECEIVE, &receiver, to, &to->channel, NULL), 0);
+    assert_int_equal(
+        wire_channel_open(from->connection, id, WIRE_SEND, &sender, from, &from->channel, NULL), 0);
     if (credit > 0)
         wire_channel_grant(to->channel, credit);
 }
@@ -632,9 +629,9 @@ static void test_channel_numbers(void **state)
         assert_int_equal(wire_channel_open(client.connection, 7U + 2U * (uint32_t)i, WIRE_SEND,
                                            &sender, &client, &channel, NULL),
                          0);
-    assert_int_equal(wire_channel_open(client.connection, 99999, WIRE_SEND, &sender, &client,
-                                       &channel, NULL),
-                     -ENOBUFS);
+    assert_int_equal(
+        wire_channel_open(client.connection, 99999, WIRE_SEND, &sender, &client, &channel, NULL),
+        -ENOBUFS);
     unpair(&server, &client);
     assert_int_equal(client.resets, WIRE_CHANNELS_MAX);
 }
