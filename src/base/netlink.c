@@ -5,6 +5,7 @@
 #include "base/strings.h"
 #include <arpa/inet.h>
 #include <assert.h>
+#include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -606,24 +607,50 @@ int netlink_set_down(struct netlink *netlink, int index, struct error *err)
     return netlink_set(netlink, index, &(struct netlink_change){.flags_mask = IFF_UP}, err);
 }
 
+/* A request with one or two attributes of a bridge's port. */
+static size_t request_port(struct request *request, int index, size_t *ret_link)
+{
+    struct ifinfomsg *info = request_start(request, RTM_NEWLINK, NLM_F_ACK, sizeof(*info));
+
+    info->ifi_index = index;
+    *ret_link = request_nest(request, IFLA_LINKINFO);
+    request_put_string(request, IFLA_INFO_SLAVE_KIND, "bridge");
+    return request_nest(request, IFLA_INFO_SLAVE_DATA);
+}
+
+static int call_port(struct netlink *netlink, struct request *request, size_t link, size_t data,
+                     struct error *err)
+{
+    request_unnest(request, data);
+    request_unnest(request, link);
+    return netlink_call(netlink, request, NULL, NULL, err);
+}
+
 int netlink_set_hairpin(struct netlink *netlink, int index, struct error *err)
 {
     static const uint8_t on = 1;
     struct request request;
-    struct ifinfomsg *info = request_start(&request, RTM_NEWLINK, NLM_F_ACK, sizeof(*info));
     size_t link;
-    size_t data;
+    size_t data = request_port(&request, index, &link);
     int r;
 
-    info->ifi_index = index;
-    link = request_nest(&request, IFLA_LINKINFO);
-    request_put_string(&request, IFLA_INFO_SLAVE_KIND, "bridge");
-    data = request_nest(&request, IFLA_INFO_SLAVE_DATA);
     request_put(&request, IFLA_BRPORT_MODE, &on, sizeof(on));
-    request_unnest(&request, data);
-    request_unnest(&request, link);
-    r = netlink_call(netlink, &request, NULL, NULL, err);
+    r = call_port(netlink, &request, link, data, err);
     return r < 0 ? error_wrap(err, r, "cannot set hairpin mode of interface %d", index) : 0;
+}
+
+int netlink_disable_port(struct netlink *netlink, int index, struct error *err)
+{
+    static const uint8_t disabled = BR_STATE_DISABLED;
+    struct request request;
+    size_t link;
+    size_t data = request_port(&request, index, &link);
+    int r;
+
+    request_put(&request, IFLA_BRPORT_STATE, &disabled, sizeof(disabled));
+    request_put(&request, IFLA_BRPORT_FLUSH, NULL, 0);
+    r = call_port(netlink, &request, link, data, err);
+    return r < 0 ? error_wrap(err, r, "cannot cut interface %d off", index) : 0;
 }
 
 /* --- addresses and routes --- */

@@ -104,6 +104,12 @@ int netlink_set_down(struct netlink *netlink, int index, struct error *err);
 /* Lets a bridge send a frame back out of the port `index` that it came in by. */
 int netlink_set_hairpin(struct netlink *netlink, int index, struct error *err);
 
+/* Cuts the port `index` of a bridge off (IFLA_BRPORT_STATE: disabled): nothing passes any more, in
+ * or out, and the bridge forgets which addresses it saw there. Other than detaching or deleting
+ * the interface it does not wait for an RCU grace period. -EBUSY where the kernel's own spanning
+ * tree decides on states. */
+int netlink_disable_port(struct netlink *netlink, int index, struct error *err);
+
 /* --- addresses and routes --- */
 
 /* The same address once more is success. IPv6 addresses skip duplicate address detection. */

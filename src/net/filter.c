@@ -6,7 +6,10 @@
 #include "base/netlink-address.h"
 #include "base/process.h"
 #include "base/strings.h"
+#include "net/elements.h"
 #include "net/state.h"
+#include <arpa/inet.h>
+#include <linux/netfilter.h>
 
 enum {
     PROGRAM_MAX = 16 * 1024 * 1024, /* nft program: 4096 ports of 1000 endpoints fit */
@@ -42,59 +45,57 @@ static int run_program(const struct buffer *program, int r, struct error *err)
     return nft_run(buffer_string(program), err);
 }
 
-/* --- elements --- */
+/* --- elements of a program --- */
 
-static int put_peer(struct buffer *program, const struct net *net, const struct net_record *record,
-                    const char *verb)
+static int put_peer(struct buffer *program, const struct net *net, const struct net_record *record)
 {
     if (record->names.kind != NET_ENDPOINT_SOCKET)
         return 0;
-    return buffer_printf(program, "%s element ip %s peers { \"%s\" }\n", verb, net->table,
+    return buffer_printf(program, "add element ip %s peers { \"%s\" }\n", net->table,
                          record->names.guest);
 }
 
+static int put_guard(struct buffer *program, const struct net *net, const struct net_record *record)
+{
+    return buffer_printf(program, "add element bridge %s ports { \"%s\" }\n", net->table,
+                         record->names.host);
+}
+
 static int put_source(struct buffer *program, const struct net *net,
-                      const struct net_record *record, const char *verb)
+                      const struct net_record *record)
 {
     char address[NET_ADDRESS_TEXT_SIZE];
     char mac[NETLINK_MAC_TEXT_SIZE];
 
     net_address_format(record->address, address);
     netlink_mac_format(record->names.mac, mac);
-    return buffer_printf(program,
-                         "%s element bridge %s ports { \"%s\" }\n"
-                         "%s element bridge %s sources { \"%s\" . %s . %s }\n",
-                         verb, net->table, record->names.host, verb, net->table, record->names.host,
-                         mac, address);
+    return buffer_printf(program, "add element bridge %s sources { \"%s\" . %s . %s }\n",
+                         net->table, record->names.host, mac, address);
 }
 
 static int put_port(struct buffer *program, const struct net *net, const struct net_record *record,
-                    const struct net_port *port, bool add)
+                    const struct net_port *port)
 {
-    const char *verb = add ? "add" : "delete";
     const char *protocol = net_protocol_to_string(port->protocol);
     char host[NET_ADDRESS_TEXT_SIZE];
-    char target[sizeof(" : 255.255.255.255 . 65535")] = "";
     char address[NET_ADDRESS_TEXT_SIZE];
 
     net_address_format(port->host_address, host);
     net_address_format(record->address, address);
-    if (add)
-        (void)snprintf(target, sizeof(target), " : %s . %u", address, port->container_port);
     if (port->host_address == 0)
-        return buffer_printf(program, "%s element ip %s ports_any { %s . %u%s }\n", verb,
-                             net->table, protocol, port->host_port, target);
-    return buffer_printf(program, "%s element ip %s ports_address { %s . %s . %u%s }\n", verb,
-                         net->table, host, protocol, port->host_port, target);
+        return buffer_printf(program, "add element ip %s ports_any { %s . %u : %s . %u }\n",
+                             net->table, protocol, port->host_port, address, port->container_port);
+    return buffer_printf(program, "add element ip %s ports_address { %s . %s . %u : %s . %u }\n",
+                         net->table, host, protocol, port->host_port, address,
+                         port->container_port);
 }
 
-static int put_ports(struct buffer *program, const struct net *net, const struct net_record *record,
-                     bool add)
+static int put_ports(struct buffer *program, const struct net *net, const struct net_record *record)
 {
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < record->n_ports; i++)
-        r = put_port(program, net, record, &record->ports[i], add);
+        r = put_port(program, net, record, &record->ports[i]);
     return r;
 }
 
@@ -175,9 +176,14 @@ static int write_ip_table(struct net *net, struct error *err)
     LIST_FOR_EACH(record, &net->records, struct net_record, node)
     {
         if (r == 0)
-            r = put_peer(&program, net, record, "add");
+            r = put_peer(&program, net, record);
         if (r == 0)
-            r = put_ports(&program, net, record, true);
+            r = put_ports(&program, net, record);
+    }
+    LIST_FOR_EACH(record, &net->retired, struct net_record, node)
+    {
+        if (r == 0)
+            r = put_peer(&program, net, record);
     }
     r = run_program(&program, r, err);
     return r < 0 ? error_wrap(err, r, "packet filter of %s", net->bridge) : 0;
@@ -211,7 +217,14 @@ static int write_bridge_table(struct net *net, struct error *err)
     LIST_FOR_EACH(record, &net->records, struct net_record, node)
     {
         if (r == 0)
-            r = put_source(&program, net, record, "add");
+            r = put_guard(&program, net, record);
+        if (r == 0)
+            r = put_source(&program, net, record);
+    }
+    LIST_FOR_EACH(record, &net->retired, struct net_record, node)
+    {
+        if (r == 0)
+            r = put_guard(&program, net, record);
     }
     return run_program(&program, r, err);
 }
@@ -340,40 +353,121 @@ int filter_close(struct net *net, struct error *err)
 
 /* --- changes --- */
 
+/* The fields of keys and data are those of the types in the tables above. */
+
+static int change_peer(struct net *net, const struct net_record *record, enum elements_verb verb)
+{
+    struct elements_set set = {NFPROTO_IPV4, net->table, "peers"};
+    struct elements_value key = {0};
+
+    if (!net->filter || record->names.kind != NET_ENDPOINT_SOCKET)
+        return 0;
+    elements_field_name(&key, record->names.guest);
+    return elements_put(net->elements, verb, &set, &key, NULL);
+}
+
+static int change_guard(struct net *net, const struct net_record *record, enum elements_verb verb)
+{
+    struct elements_set set = {NFPROTO_BRIDGE, net->table, "ports"};
+    struct elements_value key = {0};
+
+    if (!net->guard)
+        return 0;
+    elements_field_name(&key, record->names.host);
+    return elements_put(net->elements, verb, &set, &key, NULL);
+}
+
+static int change_source(struct net *net, const struct net_record *record, enum elements_verb verb)
+{
+    struct elements_set set = {NFPROTO_BRIDGE, net->table, "sources"};
+    struct elements_value key = {0};
+    uint32_t address = htonl(record->address);
+
+    if (!net->guard)
+        return 0;
+    elements_field_name(&key, record->names.host);
+    elements_field(&key, record->names.mac, sizeof(record->names.mac));
+    elements_field(&key, &address, sizeof(address));
+    return elements_put(net->elements, verb, &set, &key, NULL);
+}
+
+static int change_port(struct net *net, const struct net_record *record,
+                       const struct net_port *port, enum elements_verb verb)
+{
+    struct elements_set set = {NFPROTO_IPV4, net->table,
+                               port->host_address == 0 ? "ports_any" : "ports_address"};
+    struct elements_value key = {0};
+    struct elements_value data = {0};
+    uint32_t host = htonl(port->host_address);
+    uint32_t address = htonl(record->address);
+    uint8_t protocol = (uint8_t)net_protocol_to_number(port->protocol);
+    uint16_t host_port = htons(port->host_port);
+    uint16_t container_port = htons(port->container_port);
+
+    if (port->host_address != 0)
+        elements_field(&key, &host, sizeof(host));
+    elements_field(&key, &protocol, sizeof(protocol));
+    elements_field(&key, &host_port, sizeof(host_port));
+    elements_field(&data, &address, sizeof(address));
+    elements_field(&data, &container_port, sizeof(container_port));
+    return elements_put(net->elements, verb, &set, &key, verb == ELEMENTS_ADD ? &data : NULL);
+}
+
+static int change_ports(struct net *net, const struct net_record *record, enum elements_verb verb)
+{
+    int r = 0;
+
+    for (size_t i = 0; net->filter && r == 0 && i < record->n_ports; i++)
+        r = change_port(net, record, &record->ports[i], verb);
+    return r;
+}
+
+static void start(struct net *net)
+{
+    if (net->elements)
+        elements_start(net->elements);
+}
+
+/* Sends what was collected, unless that failed with `r`. */
+static int commit(struct net *net, int r)
+{
+    return r < 0 || !net->elements ? r : elements_commit(net->elements, NULL);
+}
+
 /* An element cannot be added or deleted where somebody else has deleted our table (`nft flush
- * ruleset`): then the tables are written anew from the records, as they are to be. */
+ * ruleset`) or changed it: whatever the failure, the tables are written anew from the records, as
+ * they are to be. */
 static int rewrite(struct net *net, struct error *err)
 {
-    error_clear(err);
     return filter_open(net, err);
 }
 
 int filter_add_endpoint(struct net *net, const struct net_record *record, struct error *err)
 {
-    CLEANUP(buffer_release) struct buffer program = BUFFER_INIT(PROGRAM_MAX);
-    int r = 0;
+    int r;
 
-    if (net->filter)
-        r = put_peer(&program, net, record, "add");
-    if (r == 0 && net->guard)
-        r = put_source(&program, net, record, "add");
-    r = run_program(&program, r, err);
-    return r < 0 ? rewrite(net, err) : 0;
+    start(net);
+    r = change_peer(net, record, ELEMENTS_ADD);
+    if (r == 0)
+        r = change_guard(net, record, ELEMENTS_ADD);
+    if (r == 0)
+        r = change_source(net, record, ELEMENTS_ADD);
+    return commit(net, r) < 0 ? rewrite(net, err) : 0;
 }
 
 int filter_remove_endpoint(struct net *net, struct net_record *record, struct error *err)
 {
-    CLEANUP(buffer_release) struct buffer program = BUFFER_INIT(PROGRAM_MAX);
-    int r = 0;
+    int r;
 
-    if (net->filter)
-        r = put_ports(&program, net, record, false);
-    if (r == 0 && net->filter)
-        r = put_peer(&program, net, record, "delete");
-    if (r == 0 && net->guard)
-        r = put_source(&program, net, record, "delete");
-    r = run_program(&program, r, err);
+    start(net);
+    r = change_ports(net, record, ELEMENTS_DELETE);
     if (r == 0)
+        r = change_peer(net, record, ELEMENTS_DELETE);
+    if (r == 0)
+        r = change_source(net, record, ELEMENTS_DELETE);
+    if (r == 0)
+        r = change_guard(net, record, ELEMENTS_DELETE);
+    if (commit(net, r) == 0)
         return 0;
     list_remove(&record->node);
     r = rewrite(net, err);
@@ -381,21 +475,56 @@ int filter_remove_endpoint(struct net *net, struct net_record *record, struct er
     return r;
 }
 
+int filter_silence(struct net *net, struct net_record *record, struct error *err)
+{
+    size_t n_ports = record->n_ports;
+    int r;
+
+    start(net);
+    r = change_ports(net, record, ELEMENTS_DELETE);
+    if (r == 0)
+        r = change_source(net, record, ELEMENTS_DELETE);
+    if (commit(net, r) == 0)
+        return 0;
+    list_remove(&record->node);
+    list_append(&net->retired, &record->node);
+    record->n_ports = 0;
+    r = rewrite(net, err);
+    record->n_ports = n_ports;
+    list_remove(&record->node);
+    list_append(&net->records, &record->node);
+    return r;
+}
+
+int filter_remove_retired(struct net *net, struct net_record *record, struct error *err)
+{
+    int r;
+
+    start(net);
+    r = change_peer(net, record, ELEMENTS_DELETE);
+    if (r == 0)
+        r = change_guard(net, record, ELEMENTS_DELETE);
+    if (commit(net, r) == 0)
+        return 0;
+    list_remove(&record->node);
+    r = rewrite(net, err);
+    list_append(&net->retired, &record->node);
+    return r;
+}
+
 int filter_add_ports(struct net *net, const struct net_record *record, struct error *err)
 {
-    CLEANUP(buffer_release) struct buffer program = BUFFER_INIT(PROGRAM_MAX);
-    int r = run_program(&program, net->filter ? put_ports(&program, net, record, true) : 0, err);
-
-    return r < 0 ? rewrite(net, err) : 0;
+    start(net);
+    return commit(net, change_ports(net, record, ELEMENTS_ADD)) < 0 ? rewrite(net, err) : 0;
 }
 
 int filter_remove_ports(struct net *net, struct net_record *record, struct error *err)
 {
-    CLEANUP(buffer_release) struct buffer program = BUFFER_INIT(PROGRAM_MAX);
     size_t n_ports = record->n_ports;
-    int r = run_program(&program, net->filter ? put_ports(&program, net, record, false) : 0, err);
+    int r;
 
-    if (r == 0)
+    start(net);
+    if (commit(net, change_ports(net, record, ELEMENTS_DELETE)) == 0)
         return 0;
     record->n_ports = 0;
     r = rewrite(net, err);

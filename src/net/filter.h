@@ -1,5 +1,6 @@
 /* The packet filter: tables of hull's own, written by `nft` (libnftables is GPL-2 and so is run as
- * a program, not linked). Private to net/.
+ * a program, not linked). Single elements of their sets and maps, which change with every
+ * container, go to the kernel directly (elements.h). Private to net/.
  *
  * Theory of operation. Table `hull_<bridge>` of family ip:
  *   raw          drops what guests' packet-socket interfaces show to the host's stack, and
@@ -34,6 +35,11 @@ int filter_close(struct net *net, struct error *err);
  * anew. Removing an endpoint removes its published ports too; the record stays the caller's. */
 int filter_add_endpoint(struct net *net, const struct net_record *record, struct error *err);
 int filter_remove_endpoint(struct net *net, struct net_record *record, struct error *err);
+/* The first step of removing one whose interfaces are still there (retire.h): takes its published
+ * ports away and the right to send anything at all. What makes the filter look at its interfaces
+ * stays until filter_remove_retired(), when they are gone. */
+int filter_silence(struct net *net, struct net_record *record, struct error *err);
+int filter_remove_retired(struct net *net, struct net_record *record, struct error *err);
 int filter_add_ports(struct net *net, const struct net_record *record, struct error *err);
 int filter_remove_ports(struct net *net, struct net_record *record, struct error *err);
 

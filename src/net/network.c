@@ -6,7 +6,9 @@
 #include "base/netlink.h"
 #include "base/random.h"
 #include "base/strings.h"
+#include "net/elements.h"
 #include "net/filter.h"
+#include "net/retire.h"
 #include "net/state.h"
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -34,8 +36,12 @@ void net_free(struct net *net)
 {
     if (!net)
         return;
+    net_retire_free(net->retire);
     LIST_FOR_EACH(record, &net->records, struct net_record, node)
     net_record_free(record);
+    LIST_FOR_EACH(record, &net->retired, struct net_record, node)
+    net_record_free(record);
+    elements_free(net->elements);
     pthread_mutex_destroy(&net->lock);
     free(net->warning);
     free(net);
@@ -58,6 +64,7 @@ static bool bridge_name_is_valid(const char *name)
 static int net_new(const struct net_config *config, struct net **ret, struct error *err)
 {
     CLEANUP(net_cleanup) struct net *net = NULL;
+    int r;
 
     if (!bridge_name_is_valid(config->bridge))
         return error_set_class(err, ERROR_INVALID, "'%.32s' is not a valid bridge name",
@@ -73,12 +80,18 @@ static int net_new(const struct net_config *config, struct net **ret, struct err
         return error_oom(err);
     pthread_mutex_init(&net->lock, NULL);
     list_init(&net->records);
+    list_init(&net->retired);
     (void)string_copy(net->bridge, sizeof(net->bridge), config->bridge);
     (void)snprintf(net->table, sizeof(net->table), "hull_%s", config->bridge);
     net->mtu = config->mtu;
     net->filter = config->filter;
     net->masquerade = config->masquerade;
     net->inter_container = config->inter_container;
+    r = net_retire_new(net, &net->retire, err);
+    if (r == 0 && net->filter)
+        r = elements_open(&net->elements, err);
+    if (r < 0)
+        return r;
     *ret = TAKE_PTR(net);
     return 0;
 }
@@ -346,6 +359,13 @@ static int adopt_one(struct net *net, const struct net_adopted *adopted, struct 
     return net_ports_reserve(net, record, ports, adopted->n_ports, true, err);
 }
 
+/* The links of those that were stuck are gone with the strays. */
+static void free_retired(struct net *net)
+{
+    LIST_FOR_EACH(record, &net->retired, struct net_record, node)
+    net_record_free(record);
+}
+
 int net_adopt(struct net *net, const struct net_adopted *adopted, size_t n, size_t *ret_removed,
               struct error *err)
 {
@@ -355,10 +375,13 @@ int net_adopt(struct net *net, const struct net_adopted *adopted, size_t n, size
     size_t others = 0;
     int r = netlink_open(-EBADF, &netlink, err);
 
+    net_retire_wait(net, NULL);
     for (size_t i = 0; r == 0 && i < n; i++)
         r = adopt_one(locked, &adopted[i], err);
     if (r == 0)
         r = delete_strays(net, netlink, &removed, &others, err);
+    if (r == 0)
+        free_retired(net);
     if (r == 0)
         r = filter_open(net, err);
     if (r == 0 && ret_removed)
@@ -388,9 +411,11 @@ int net_close(struct net *net, struct error *err)
     struct error *report = &first;
     int r;
 
+    net_retire_wait(net, NULL);
     LIST_FOR_EACH(record, &locked->records, struct net_record, node)
     net_record_free(record);
     r = close_links(net, report);
+    free_retired(net);
     if (r == 0)
         r = filter_close(net, report);
     else

@@ -33,6 +33,11 @@ const char *net_protocol_to_string(enum net_protocol protocol)
     return protocols[protocol].name;
 }
 
+int net_protocol_to_number(enum net_protocol protocol)
+{
+    return protocols[protocol].number;
+}
+
 int net_protocol_from_string(const char *text)
 {
     for (int i = 0; i < NET_PROTOCOL_MAX; i++) {

@@ -25,6 +25,7 @@ enum net_protocol {
 };
 
 const char *net_protocol_to_string(enum net_protocol protocol); /* "tcp" */
+int net_protocol_to_number(enum net_protocol protocol);         /* IPPROTO_TCP */
 int net_protocol_from_string(const char *text);                 /* -EINVAL if unknown */
 
 struct net_port {

@@ -3,9 +3,10 @@
  * Theory of operation. The host holds the network (links, filter tables); the object holds what
  * cannot be read back from there: which endpoint has which address and ports, and the sockets that
  * reserve the ports. The filter's elements are derived from the records: changes go out as small
- * nft transactions, and filter_open() can write the whole tables anew from the records at any time,
- * in one transaction, so that there is never a moment without rules. `lock` guards the records and
- * orders the transactions. */
+ * batches (elements.h), and filter_open() can write the whole tables anew from the records at any
+ * time, in one transaction, so that there is never a moment without rules. `lock` guards the
+ * records and orders the transactions. A deleted endpoint's record goes from `records` to `retired`
+ * until its links are gone from the host (retire.h). */
 #ifndef HULL_NET_STATE_H
 #define HULL_NET_STATE_H
 
@@ -16,8 +17,10 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+struct elements;
 struct error;
 struct netlink;
+struct retire;
 
 enum { NET_TABLE_NAME_SIZE = NET_ENDPOINT_NAME_SIZE + sizeof("hull_") };
 
@@ -34,7 +37,10 @@ struct net {
     bool guard;         /* the table of the bridge family exists */
     char *warning;      /* or NULL */
     unsigned last_port; /* the last one chosen from the host's local range */
+    struct elements *elements; /* NULL without a filter */
     struct list records;
+    struct list retired;
+    struct retire *retire;
 };
 
 struct net_record {
@@ -45,6 +51,8 @@ struct net_record {
     struct net_port *ports;
     int *reservations; /* as many as ports; -EBADF where the port could not be reserved */
     size_t n_ports;
+    int link;   /* retired: the index of names.host */
+    bool stuck; /* retired: it could not be deleted; the next net_adopt() or net_close() tries */
 };
 
 /* The record with this id, or NULL. */

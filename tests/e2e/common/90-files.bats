@@ -50,8 +50,8 @@ teardown_file() {
 }
 
 @test "a deleted directory that is made again is empty" {
-        exits 0 drun --rm hull/nano sh -c 'rm -rf /etc && mkdir /etc && ls -A /etc | wc -l'
-        eq 0 "$output"
+        exits 0 drun --rm hull/nano sh -c 'ls -A /home; rm -rf /home && mkdir /home && ls -A /home | wc -l; touch /home/new; ls -A /home'
+        eq "app 0 new" "$(xargs <<<"$output")"
 }
 
 # What names a container on this host: files, mounts, control groups, sockets, users' names.
