@@ -19,10 +19,10 @@ struct elements;
 struct error;
 
 enum {
-    ELEMENTS_VALUE_MAX = 64,           /* NFT_DATA_VALUE_MAXLEN */
-    ELEMENTS_BATCH_MAX = 1024 * 1024,  /* 4096 ports of an endpoint take half of it */
-    ELEMENTS_REPLY_MAX = 16 * 1024,    /* an answer to one message */
-    ELEMENTS_NAME_MAX = 31,            /* of tables and sets here; the kernel takes 255 */
+    ELEMENTS_VALUE_MAX = 64,          /* NFT_DATA_VALUE_MAXLEN */
+    ELEMENTS_BATCH_MAX = 1024 * 1024, /* 4096 ports of an endpoint take half of it */
+    ELEMENTS_REPLY_MAX = 16 * 1024,   /* an answer to one message */
+    ELEMENTS_NAME_MAX = 31,           /* of tables and sets here; the kernel takes 255 */
 };
 
 enum elements_verb {

@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "net/filter.h"
 #include "net/network.h"
+#include "net/retire.h"
 #include "net/state.h"
 #include <net/if.h>
 
@@ -215,6 +216,38 @@ static int remove_record(struct net *net, struct netlink *netlink, struct net_re
     return r;
 }
 
+/* Interfaces of the same names from before: those on their way out, those that nobody knows. */
+static int delete_leftovers(struct net *net, struct netlink *netlink,
+                            const struct net_endpoint *names, struct error *err)
+{
+    int r;
+
+    net_retire_wait(net, names->host);
+    r = net_links_delete(netlink, names, err);
+    if (r == 0)
+        net_retire_forget(net, names->host);
+    return r;
+}
+
+/* Makes an endpoint powerless and leaves the rest to net/retire.h; what that cannot do is done here
+ * and now. */
+static int retire_record(struct net *net, struct netlink *netlink, struct net_record *record,
+                         struct error *err)
+{
+    struct netlink_link link;
+    int r;
+
+    if (netlink_find_name(netlink, record->names.host, &link, NULL) < 0 ||
+        netlink_disable_port(netlink, link.index, NULL) < 0 || net_retire_start(net) < 0)
+        return remove_record(net, netlink, record, err);
+    r = filter_silence(net, record, err);
+    if (r < 0)
+        return r;
+    net_ports_release(record);
+    net_retire(net, record, link.index);
+    return 0;
+}
+
 int net_endpoint_create(struct net *net, const struct net_endpoint_spec *spec,
                         struct net_endpoint *ret, struct error *err)
 {
@@ -229,7 +262,7 @@ int net_endpoint_create(struct net *net, const struct net_endpoint_spec *spec,
         r = net_record_new(net, spec, &record, err);
     if (r < 0)
         return r;
-    r = net_links_delete(netlink, &record->names, err);
+    r = delete_leftovers(net, netlink, &record->names, err);
     /* Before the link: a port that is in the bridge must be guarded from its first frame on. */
     if (r == 0)
         r = filter_add_endpoint(net, record, err);
@@ -260,9 +293,16 @@ int net_endpoint_delete(struct net *net, const char *id, struct error *err)
         return 0;
     r = netlink_open(-EBADF, &netlink, err);
     if (r == 0)
-        r = record ? remove_record(net, netlink, record, err)
-                   : net_links_delete(netlink, &names, err);
+        r = record ? retire_record(net, netlink, record, err)
+                   : delete_leftovers(net, netlink, &names, err);
     return r < 0 ? error_wrap(err, r, "network endpoint %.12s", id) : 0;
+}
+
+void net_endpoint_settle(struct net *net)
+{
+    CLEANUP(net_unlock) struct net *locked = net_lock(net);
+
+    net_retire_wait(locked, NULL);
 }
 
 int net_endpoint_open(const struct net_endpoint *endpoint, struct error *err)

@@ -59,8 +59,13 @@ int net_endpoint_create(struct net *net, const struct net_endpoint_spec *spec,
                         struct net_endpoint *ret, struct error *err);
 
 /* Deletes the endpoint with its interfaces and its published ports. One that does not exist is
- * success (the interface of a process container goes with its namespace). */
+ * success (the interface of a process container goes with its namespace). On return the endpoint
+ * can neither send nor receive, and its id, address and ports are free to be used again; the
+ * interfaces themselves disappear some milliseconds later (net_endpoint_settle()). */
 int net_endpoint_delete(struct net *net, const char *id, struct error *err);
+
+/* Waits until the interfaces of deleted endpoints are gone from the host. */
+void net_endpoint_settle(struct net *net);
 
 /* The names that an id gives, without a look at the host. -EINVAL for a bad id. */
 int net_endpoint_names(const char *id, enum net_endpoint_kind kind, struct net_endpoint *ret);

@@ -359,13 +359,6 @@ static int adopt_one(struct net *net, const struct net_adopted *adopted, struct 
     return net_ports_reserve(net, record, ports, adopted->n_ports, true, err);
 }
 
-/* The links of those that were stuck are gone with the strays. */
-static void free_retired(struct net *net)
-{
-    LIST_FOR_EACH(record, &net->retired, struct net_record, node)
-    net_record_free(record);
-}
-
 int net_adopt(struct net *net, const struct net_adopted *adopted, size_t n, size_t *ret_removed,
               struct error *err)
 {
@@ -381,7 +374,7 @@ int net_adopt(struct net *net, const struct net_adopted *adopted, size_t n, size
     if (r == 0)
         r = delete_strays(net, netlink, &removed, &others, err);
     if (r == 0)
-        free_retired(net);
+        net_retire_forget(net, NULL);
     if (r == 0)
         r = filter_open(net, err);
     if (r == 0 && ret_removed)
@@ -415,7 +408,7 @@ int net_close(struct net *net, struct error *err)
     LIST_FOR_EACH(record, &locked->records, struct net_record, node)
     net_record_free(record);
     r = close_links(net, report);
-    free_retired(net);
+    net_retire_forget(net, NULL);
     if (r == 0)
         r = filter_close(net, report);
     else

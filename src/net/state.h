@@ -34,9 +34,9 @@ struct net {
     bool filter;
     bool masquerade;
     bool inter_container;
-    bool guard;         /* the table of the bridge family exists */
-    char *warning;      /* or NULL */
-    unsigned last_port; /* the last one chosen from the host's local range */
+    bool guard;                /* the table of the bridge family exists */
+    char *warning;             /* or NULL */
+    unsigned last_port;        /* the last one chosen from the host's local range */
     struct elements *elements; /* NULL without a filter */
     struct list records;
     struct list retired;
