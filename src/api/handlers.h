@@ -33,6 +33,6 @@ route_handler api_system_ping, api_system_version, api_system_info, api_system_u
 route_handler api_hull_compute_list, api_hull_compute_kill, api_hull_vm_console, api_hull_vm_probe;
 /* refusals.c: what dockerd has and this engine does not */
 route_handler api_refuse_swarm, api_refuse_swarm_leave, api_refuse_operation, api_volume_list,
-    api_volume_missing, api_volume_prune, api_plugin_list, api_build_prune;
+    api_volume_missing, api_volume_prune, api_plugin_list, api_plugin_missing, api_build_prune;
 
 #endif

@@ -81,7 +81,7 @@ static const struct route routes[] = {
 
     {METHOD_GET, "/plugins", api_plugin_list},
     {METHOD_GET, "/plugins/privileges", api_refuse_operation, .what = "managing plugins"},
-    {METHOD_GET, "/plugins/{*}/json", api_refuse_operation, .what = "managing plugins"},
+    {METHOD_GET, "/plugins/{*}/json", api_plugin_missing},
     {METHOD_DELETE, "/plugins/{*}", api_refuse_operation, .what = "managing plugins"},
     {METHOD_POST, "/plugins/{*}", api_refuse_operation, .what = "managing plugins"},
 

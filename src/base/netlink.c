@@ -607,49 +607,43 @@ int netlink_set_down(struct netlink *netlink, int index, struct error *err)
     return netlink_set(netlink, index, &(struct netlink_change){.flags_mask = IFF_UP}, err);
 }
 
-/* A request with one or two attributes of a bridge's port. */
-static size_t request_port(struct request *request, int index, size_t *ret_link)
-{
-    struct ifinfomsg *info = request_start(request, RTM_NEWLINK, NLM_F_ACK, sizeof(*info));
-
-    info->ifi_index = index;
-    *ret_link = request_nest(request, IFLA_LINKINFO);
-    request_put_string(request, IFLA_INFO_SLAVE_KIND, "bridge");
-    return request_nest(request, IFLA_INFO_SLAVE_DATA);
-}
-
-static int call_port(struct netlink *netlink, struct request *request, size_t link, size_t data,
-                     struct error *err)
-{
-    request_unnest(request, data);
-    request_unnest(request, link);
-    return netlink_call(netlink, request, NULL, NULL, err);
-}
-
 int netlink_set_hairpin(struct netlink *netlink, int index, struct error *err)
 {
     static const uint8_t on = 1;
     struct request request;
+    struct ifinfomsg *info = request_start(&request, RTM_NEWLINK, NLM_F_ACK, sizeof(*info));
     size_t link;
-    size_t data = request_port(&request, index, &link);
+    size_t data;
     int r;
 
+    info->ifi_index = index;
+    link = request_nest(&request, IFLA_LINKINFO);
+    request_put_string(&request, IFLA_INFO_SLAVE_KIND, "bridge");
+    data = request_nest(&request, IFLA_INFO_SLAVE_DATA);
     request_put(&request, IFLA_BRPORT_MODE, &on, sizeof(on));
-    r = call_port(netlink, &request, link, data, err);
+    request_unnest(&request, data);
+    request_unnest(&request, link);
+    r = netlink_call(netlink, &request, NULL, NULL, err);
     return r < 0 ? error_wrap(err, r, "cannot set hairpin mode of interface %d", index) : 0;
 }
 
+/* In the form that bridge(8) uses. IFLA_INFO_SLAVE_DATA would set the state as well, but ends with
+ * a NETDEV_CHANGE, at which the bridge enables every port that has a carrier. */
 int netlink_disable_port(struct netlink *netlink, int index, struct error *err)
 {
     static const uint8_t disabled = BR_STATE_DISABLED;
     struct request request;
-    size_t link;
-    size_t data = request_port(&request, index, &link);
+    struct ifinfomsg *info = request_start(&request, RTM_SETLINK, NLM_F_ACK, sizeof(*info));
+    size_t port;
     int r;
 
+    info->ifi_family = AF_BRIDGE;
+    info->ifi_index = index;
+    port = request_nest(&request, IFLA_PROTINFO | NLA_F_NESTED);
     request_put(&request, IFLA_BRPORT_STATE, &disabled, sizeof(disabled));
     request_put(&request, IFLA_BRPORT_FLUSH, NULL, 0);
-    r = call_port(netlink, &request, link, data, err);
+    request_unnest(&request, port);
+    r = netlink_call(netlink, &request, NULL, NULL, err);
     return r < 0 ? error_wrap(err, r, "cannot cut interface %d off", index) : 0;
 }
 

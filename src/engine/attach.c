@@ -7,6 +7,11 @@
 static int check_attachable(struct container *container, bool *ret_prepare, struct error *err)
 {
     ENGINE_STATE(container->engine);
+    if (!container->in_table)
+        return error_set_class(err, ERROR_NOT_FOUND, "No such container: %s", container->id);
+    if (container->status == CONTAINER_REMOVING || container->status == CONTAINER_DEAD)
+        return error_set_class(err, ERROR_CONFLICT, "container %s is marked for removal",
+                               container->id);
     if (container->status == CONTAINER_PAUSED)
         return error_set_class(err, ERROR_CONFLICT,
                                "container %s is paused, unpause the container before attach",
@@ -34,7 +39,9 @@ int engine_container_attach(struct engine *engine, const char *reference,
     if (prepare) {
         /* docker attaches before it starts: the worker must be there to keep every byte. */
         CONTAINER_OPERATION(container);
-        r = container_prepare(container, err);
+        r = check_attachable(container, &prepare, err); /* again: it may be gone by now */
+        if (r == 0 && prepare)
+            r = container_prepare(container, err);
         if (r < 0)
             return r;
     }

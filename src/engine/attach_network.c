@@ -37,6 +37,12 @@ static bool address_is_leased(uint32_t address, void *data)
     return store_lease_is_taken(data, "address", address);
 }
 
+static void set_address(struct container *container, uint32_t address)
+{
+    ENGINE_STATE(container->engine);
+    container->address = address;
+}
+
 static int lease_address(struct container *container, struct error *err)
 {
     struct engine *engine = container->engine;
@@ -44,7 +50,7 @@ static int lease_address(struct container *container, struct error *err)
     uint32_t address = 0;
     if (store_lease_find(engine->store, "address", container->id, &address) == 0) {
         if (net_subnet_contains(subnet, address)) {
-            container->address = address;
+            set_address(container, address);
             return 0;
         }
         /* The bridge was given another network since. */
@@ -58,7 +64,7 @@ static int lease_address(struct container *container, struct error *err)
         r = store_lease_take(engine->store, "address", address, container->id, err);
     } while (r == -EEXIST); /* another thread was faster */
     if (r == 0)
-        container->address = address;
+        set_address(container, address);
     return r;
 }
 
@@ -150,8 +156,11 @@ int container_network_attach(struct container *container, struct compute_job *jo
     r = net_endpoint_create(container->engine->net, &spec, &container->endpoint, err);
     if (r < 0)
         return r;
-    container->has_endpoint = true;
-    memcpy(container->mac, container->endpoint.mac, sizeof(container->mac));
+    {
+        ENGINE_STATE(container->engine);
+        container->has_endpoint = true;
+        memcpy(container->mac, container->endpoint.mac, sizeof(container->mac));
+    }
     r = publish_ports(container, err);
     if (r == 0)
         r = fill_interface(container, job, err);
@@ -164,8 +173,8 @@ void container_network_detach(struct container *container)
 {
     if (container->has_endpoint && container->engine->net)
         (void)net_endpoint_delete(container->engine->net, container->id, NULL);
-    container->has_endpoint = false;
     ENGINE_STATE(container->engine);
+    container->has_endpoint = false;
     json_decref(container->ports);
     container->ports = NULL;
 }

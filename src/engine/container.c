@@ -228,6 +228,8 @@ json_t *container_to_document(const struct container *container)
 
 int container_save(struct container *container, struct error *err)
 {
+    if (!container->in_table)
+        return 0;
     CLEANUP_JSON json_t *document = container_to_document(container);
     if (!document)
         return error_oom(err);

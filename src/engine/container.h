@@ -73,6 +73,7 @@ struct container {
     int64_t started;                 /* [state] */
     int64_t finished;                /* [state] */
     int restart_count;               /* [state] */
+    int restart_backoff;             /* [state] restarts since it last ran for a while */
     bool stopped_by_user;            /* [state] no restart policy applies */
     bool worker_spent;   /* [state] the worker has had its run: it ends, and serves no other */
     uint64_t run;         /* [state] number of the current or last run: guards late clean-up */
@@ -81,10 +82,11 @@ struct container {
     bool start_requested; /* [state] between start and its outcome */
     bool keep_on_exit;    /* [state] during restart: --rm does not act */
 
-    uint32_t address;             /* [operation] host byte order, 0 none; leased in the store */
-    uint8_t mac[6];               /* [operation] */
+    /* These three are changed by the holder of both locks, and so read under either. */
+    uint32_t address; /* host byte order, 0 none; leased in the store */
+    uint8_t mac[6];
+    bool has_endpoint;
     struct net_endpoint endpoint; /* [operation] */
-    bool has_endpoint;            /* [operation] */
     json_t *ports;                /* [state] NetworkSettings.Ports while running, or NULL */
     uid_t vm_uid;                 /* [operation] leased user id of the VMM, 0 none */
 
@@ -104,7 +106,8 @@ void container_put_cleanup(struct container **container);
 /* Is its first process there (running, paused)? Call under the state lock. */
 bool container_is_running(const struct container *container);
 
-/* Writes the row. Call with the state lock held or from the creating thread. */
+/* Writes the row, unless the container has left the table: a late change must not bring it back.
+ * Call with the state lock held or before other threads know the container. */
 int container_save(struct container *container, struct error *err);
 
 /* Fills the fields that follow from config, host_config and id. */
@@ -118,8 +121,9 @@ int container_from_document(struct engine *engine, const json_t *document, struc
 /* Takes it out of the table (the last reference may be the caller's). */
 void container_leave_table(struct container *container);
 
-/* Starts it, as POST /containers/{id}/start does. Takes the operation lock. */
-int container_start(struct container *container, struct error *err);
+/* Starts it for its restart policy, unless `run` is no longer its last or somebody stopped it
+ * while it waited. [operation] */
+int container_restart_locked(struct container *container, uint64_t run, struct error *err);
 /* Removes it for good. [operation] flags: enum engine_remove_flags. */
 int container_remove_locked(struct container *container, unsigned flags, struct error *err);
 

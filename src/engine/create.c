@@ -104,13 +104,13 @@ void container_leave_table(struct container *container)
 static int create_on_disk(struct container *container, struct error *err)
 {
     struct engine *engine = container->engine;
-    int r = container_derive(container, err);
-    if (r < 0)
-        return r;
     if (mkdir(container->directory, 0711) < 0)
         return error_set_errno(err, -errno, "cannot make '%s'", container->directory);
-    r = image_hold(engine->images, container->id, container->image_id, err);
-    return r < 0 ? r : container_save(container, err);
+    int r = image_hold(engine->images, container->id, container->image_id, err);
+    if (r < 0)
+        return r;
+    ENGINE_STATE(engine);
+    return container_save(container, err);
 }
 
 static int find_image(struct container *container, const char *name, const char *platform,
@@ -168,6 +168,11 @@ int engine_container_create(struct engine *engine, const char *name, const char 
     if (string_replace(&container->image_name, image_name) < 0 ||
         string_replace(&container->image_id, image->id) < 0)
         return error_oom(err);
+    r = container_derive(container, err);
+    if (r < 0)
+        return r;
+    /* Others see it from here on: who wants to start or remove it waits until it is whole. */
+    CONTAINER_OPERATION(container);
     r = enter_table(container, string_is_empty(name) ? NULL : name, err);
     if (r < 0)
         return r;
@@ -201,6 +206,8 @@ int engine_container_rename(struct engine *engine, const char *reference, const 
     {
         CONTAINER_OPERATION(container);
         ENGINE_STATE(engine);
+        if (!container->in_table)
+            return error_set_class(err, ERROR_NOT_FOUND, "No such container: %s", reference);
         const struct container *owner = name_owner(engine, name);
         if (owner == container)
             return error_set_class(err, ERROR_INVALID,

@@ -148,8 +148,10 @@ static int open_all(struct engine *engine, const struct engine_config *config, s
     engine->janitor = janitor_new(engine, err);
     if (!engine->janitor)
         return err ? err->code : -ENOMEM;
-    r = engine_watch_start(engine, err);
-    return r < 0 ? r : engine_recover(engine, err);
+    /* Nothing is heard of the workers before the table is whole. */
+    if ((r = engine_watch_open(engine, err)) < 0 || (r = engine_recover(engine, err)) < 0)
+        return r;
+    return engine_watch_start(engine, err);
 }
 
 int engine_open(const struct engine_config *config, struct engine **ret, struct error *err)

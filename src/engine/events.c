@@ -4,7 +4,7 @@
  * lock of its own, taken last of all. */
 #include <stdint.h>
 #include <string.h>
-#include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -30,7 +30,7 @@ struct engine_subscription {
     json_t *filters;
     int64_t until;
     json_t *queue; /* array, oldest first */
-    int fd;        /* eventfd */
+    int fd;        /* timerfd: expires at `until`, and at once when there is an event */
 };
 
 struct event_bus *event_bus_new(void)
@@ -105,15 +105,22 @@ static bool event_matches(const json_t *event, const json_t *filters)
 
 /* --- emission --- */
 
+/* Makes the descriptor readable at `when`; 1: now, 0: not at all. */
+static void subscription_wake_at(const struct engine_subscription *subscription, int64_t when)
+{
+    const struct itimerspec timer = {
+        .it_value = {.tv_sec = when / 1000000000, .tv_nsec = when % 1000000000}};
+    (void)timerfd_settime(subscription->fd, TFD_TIMER_ABSTIME, &timer, NULL);
+}
+
 static void subscription_push(struct engine_subscription *subscription, json_t *event)
 {
-    const uint64_t one = 1;
     if (!event_matches(event, subscription->filters))
         return;
     if (json_array_size(subscription->queue) >= EVENTS_QUEUED_MAX)
         (void)json_array_remove(subscription->queue, 0);
     (void)json_array_append(subscription->queue, event);
-    (void)!write(subscription->fd, &one, sizeof(one));
+    subscription_wake_at(subscription, 1);
 }
 
 static void event_publish(struct event_bus *bus, json_t *event)
@@ -149,8 +156,8 @@ void engine_emit(struct engine *engine, const char *type, const char *action, co
     event_publish(engine->events, event);
 }
 
-void engine_emit_container(struct engine *engine, const struct container *container,
-                           const char *action, json_t *extra)
+void engine_emit_container_locked(struct engine *engine, const struct container *container,
+                                  const char *action, json_t *extra)
 {
     json_t *labels = json_object_get(container->config, "Labels");
     json_t *attributes = json_is_object(labels) ? json_copy(labels) : json_object();
@@ -162,6 +169,13 @@ void engine_emit_container(struct engine *engine, const struct container *contai
     }
     json_decref(extra);
     engine_emit(engine, "container", action, container->id, attributes);
+}
+
+void engine_emit_container(struct engine *engine, const struct container *container,
+                           const char *action, json_t *extra)
+{
+    ENGINE_STATE(engine);
+    engine_emit_container_locked(engine, container, action, extra);
 }
 
 void engine_image_event(struct engine *engine, const char *action, const char *image_id,
@@ -201,13 +215,14 @@ int engine_events_subscribe(struct engine *engine, int64_t since, int64_t until,
     subscription->until = until;
     subscription->filters = filters ? json_deep_copy(filters) : NULL;
     subscription->queue = json_array();
-    subscription->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    subscription->fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
     list_init(&subscription->node);
     if (!subscription->queue || subscription->fd < 0) {
         engine_events_unsubscribe(subscription);
         return error_oom(err);
     }
     pthread_mutex_lock(&engine->events->lock);
+    subscription_wake_at(subscription, until);
     if (since)
         replay(subscription, since);
     list_append(&engine->events->subscribers, &subscription->node);
@@ -223,7 +238,6 @@ int engine_events_fd(const struct engine_subscription *subscription)
 
 int engine_events_next(struct engine_subscription *subscription, json_t **ret)
 {
-    uint64_t count;
     int r = 0;
     pthread_mutex_lock(&subscription->bus->lock);
     if (json_array_size(subscription->queue) > 0) {
@@ -231,7 +245,7 @@ int engine_events_next(struct engine_subscription *subscription, json_t **ret)
         (void)json_array_remove(subscription->queue, 0);
         r = 1;
     } else {
-        (void)!read(subscription->fd, &count, sizeof(count));
+        subscription_wake_at(subscription, subscription->until);
         if (subscription->until && timestamp_now() >= subscription->until)
             r = -ENODATA;
     }

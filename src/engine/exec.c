@@ -125,6 +125,7 @@ int engine_exec_create(struct engine *engine, const char *reference, json_t *bod
     if (r < 0)
         return r;
     CLEANUP_FREE char *command = strv_join(exec->args, " ");
+    CLEANUP_CONTAINER struct container *container = container_ref(exec->container);
     {
         ENGINE_STATE(engine);
         if (exec->container->status == CONTAINER_PAUSED)
@@ -134,14 +135,10 @@ int engine_exec_create(struct engine *engine, const char *reference, json_t *bod
         if (!container_is_running(exec->container))
             return error_set_class(err, ERROR_CONFLICT, "container %s is not running",
                                    exec->container->id);
-        exec_make_room(engine, exec->container);
-    }
-    string_copy(ret_id, 65, exec->id);
-    CLEANUP_CONTAINER struct container *container = container_ref(exec->container);
-    {
-        ENGINE_STATE(engine);
+        exec_make_room(engine, container);
         struct exec *entered = TAKE_PTR(exec);
         list_append(&engine->execs, &entered->node);
+        string_copy(ret_id, 65, entered->id);
     }
     CLEANUP_FREE char *action = string_format("exec_create: %s", string_or(command, ""));
     if (action)
@@ -225,6 +222,10 @@ static int exec_claim(struct engine *engine, const char *id, struct exec **ret, 
         return error_set_class(err, ERROR_NOT_FOUND, "No such exec instance: %s", id);
     if (exec->started)
         return error_set_class(err, ERROR_CONFLICT, "exec %s has already run", id);
+    if (exec->container->status == CONTAINER_PAUSED)
+        return error_set_class(err, ERROR_CONFLICT,
+                               "container %s is paused, unpause the container before exec",
+                               exec->container->id);
     if (!container_is_running(exec->container))
         return error_set_class(err, ERROR_CONFLICT, "container %s is not running",
                                exec->container->id);

@@ -339,6 +339,56 @@ static bool match_network(const struct container *container, const char *value)
            (id && strlen(value) > 0 && string_starts_with(id, value));
 }
 
+static bool match_volume(const struct container *container, const char *value)
+{
+    CLEANUP_JSON json_t *mounts = engine_mounts_to_json(container);
+    size_t i;
+    json_t *mount;
+    json_array_foreach(mounts, i, mount)
+    {
+        if (string_equal(json_string_value(json_object_get(mount, "Name")), value) ||
+            string_equal(json_string_value(json_object_get(mount, "Source")), value) ||
+            string_equal(json_string_value(json_object_get(mount, "Destination")), value))
+            return true;
+    }
+    return false;
+}
+
+/* "80", "80/udp", "8000-8080/tcp" against an object whose keys are "80/tcp". */
+static bool port_key_matches(const json_t *ports, const char *value)
+{
+    CLEANUP_FREE char *range = strndup(value, strcspn(value, "/"));
+    const char *protocol = strchr(value, '/') ? strchr(value, '/') + 1 : "tcp";
+    int first;
+    if (!range)
+        return false;
+    char *dash = strchr(range, '-');
+    if (dash)
+        *dash++ = '\0';
+    if (string_to_int(range, 0, 65535, &first) < 0)
+        return false;
+    int last = first;
+    if (dash && string_to_int(dash, 0, 65535, &last) < 0)
+        return false;
+    for (int port = first; port <= last; port++) {
+        char key[32];
+        (void)snprintf(key, sizeof(key), "%d/%s", port, protocol);
+        if (json_object_get(ports, key))
+            return true;
+    }
+    return false;
+}
+
+static bool match_expose(const struct container *container, const char *value)
+{
+    return port_key_matches(json_object_get(container->config, "ExposedPorts"), value);
+}
+
+static bool match_publish(const struct container *container, const char *value)
+{
+    return port_key_matches(json_object_get(container->host_config, "PortBindings"), value);
+}
+
 static bool match_status(const struct container *container, const char *value)
 {
     return string_equal(container_status_to_string(container->status), value);
@@ -371,6 +421,9 @@ static bool list_matches(const struct container *container, const json_t *filter
            matches_any(filters, "ancestor", container, match_ancestor) &&
            matches_any(filters, "network", container, match_network) &&
            matches_any(filters, "status", container, match_status) &&
+           matches_any(filters, "volume", container, match_volume) &&
+           matches_any(filters, "expose", container, match_expose) &&
+           matches_any(filters, "publish", container, match_publish) &&
            filter_match(filters, "is-task", "false") && filter_match(filters, "health", "none") &&
            filter_match_labels(filters, "label", json_object_get(container->config, "Labels"));
 }
@@ -397,6 +450,26 @@ static int age_limits(struct engine *engine, const json_t *filters, int64_t *bef
     return 0;
 }
 
+static int list_matching(struct engine *engine, const struct engine_list_options *options, bool all,
+                         int64_t before, int64_t since, json_t *list)
+{
+    ENGINE_STATE(engine);
+    for (struct list *node = engine->containers.previous; node != &engine->containers;
+         node = node->previous) {
+        const struct container *container = LIST_ENTRY(node, struct container, node);
+        if (options->limit > 0 && json_array_size(list) >= (size_t)options->limit)
+            break;
+        bool runs = container_is_running(container) || container->status == CONTAINER_RESTARTING;
+        if ((!all && !runs) || container->created >= before || container->created <= since ||
+            !list_matches(container, options->filters))
+            continue;
+        json_t *entry = summary_json(container);
+        if (!entry || json_array_append_new(list, entry) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
 int engine_container_list(struct engine *engine, const struct engine_list_options *options,
                           json_t **ret, struct error *err)
 {
@@ -414,22 +487,15 @@ int engine_container_list(struct engine *engine, const struct engine_list_option
     CLEANUP_JSON json_t *list = json_array();
     if (!list)
         return error_oom(err);
-    ENGINE_STATE(engine);
-    for (struct list *node = engine->containers.previous; node != &engine->containers;
-         node = node->previous) {
-        const struct container *container = LIST_ENTRY(node, struct container, node);
-        if (options->limit > 0 && json_array_size(list) >= (size_t)options->limit)
-            break;
-        bool runs = container_is_running(container) || container->status == CONTAINER_RESTARTING;
-        if ((!all && !runs) || container->created >= before || container->created <= since ||
-            !list_matches(container, options->filters))
-            continue;
-        json_t *entry = summary_json(container);
-        if (!entry || json_array_append_new(list, entry) < 0)
-            return error_oom(err);
-        if (options->size)
-            (void)json_put_i64(entry, "SizeRw", engine_container_size(engine, container->id));
-    }
+    r = list_matching(engine, options, all, before, since, list);
+    if (r < 0)
+        return error_oom(err);
+    /* Not under the state lock: it may be many files. */
+    size_t i;
+    json_t *entry;
+    json_array_foreach(list, i, entry) if (options->size) (void)json_put_i64(
+        entry, "SizeRw",
+        engine_container_size(engine, json_string_value(json_object_get(entry, "Id"))));
     *ret = TAKE_PTR(list);
     return 0;
 }

@@ -1,6 +1,9 @@
 /* The janitor: a thread for what takes long after a container's end. The loop thread must not
  * block, and an API thread may not be there.
  *
+ * It waits for no container's operation lock, which a stop with much patience may hold for hours:
+ * the other containers would wait with it. A task that finds the lock taken comes again.
+ *
  * A task is for one run of a container. By the time it is its turn somebody else may have cleaned
  * up, started the container again or removed it; the run's number tells. */
 #include <time.h>
@@ -10,6 +13,8 @@
 #include "base/log.h"
 #include "base/timestamp.h"
 #include "engine/private.h"
+
+enum { BUSY_DELAY_MS = 20 };
 
 struct task {
     struct list node;
@@ -41,10 +46,10 @@ static bool still_this_run(struct container *container, uint64_t run)
     return container->run == run && container->in_table;
 }
 
-static void janitor_ended(struct task *task)
+/* [operation] */
+static void janitor_ended(const struct task *task)
 {
     struct container *container = task->container;
-    CONTAINER_OPERATION(container);
     if (!still_this_run(container, task->run))
         return;
     container_cleanup(container);
@@ -59,23 +64,20 @@ static void janitor_ended(struct task *task)
         log_error("cannot remove container %s: %s", container->id, err.message);
 }
 
-static void janitor_restart(struct task *task)
+/* [operation] */
+static void janitor_restart(const struct task *task)
 {
     struct container *container = task->container;
-    {
-        ENGINE_STATE(container->engine);
-        /* docker stop or rm while it waited. */
-        if (container->run != task->run || container->status != CONTAINER_RESTARTING)
-            return;
-        container->status = CONTAINER_EXITED;
-    }
     struct error err = ERROR_INIT;
-    if (container_start(container, &err) < 0)
+    if (container_restart_locked(container, task->run, &err) < 0)
         log_error("cannot restart container %s: %s", container->id, err.message);
 }
 
-static void task_run(struct task *task)
+/* False: somebody works on the container, so it must be tried again. */
+static bool task_run(struct task *task)
 {
+    if (pthread_mutex_trylock(&task->container->operation) != 0)
+        return false;
     switch (task->kind) {
     case JANITOR_ENDED:
         janitor_ended(task);
@@ -84,8 +86,10 @@ static void task_run(struct task *task)
         janitor_restart(task);
         break;
     }
+    pthread_mutex_unlock(&task->container->operation);
     container_put(task->container);
     free(task);
+    return true;
 }
 
 /* The first task that is due, or NULL and when the next one is. */
@@ -114,8 +118,12 @@ static void *janitor_run(void *data)
         struct task *task = janitor_next(janitor, &due);
         if (task) {
             pthread_mutex_unlock(&janitor->lock);
-            task_run(task);
+            bool done = task_run(task);
             pthread_mutex_lock(&janitor->lock);
+            if (!done) {
+                task->due = monotonic_now() + BUSY_DELAY_MS * 1000000LL;
+                list_append(&janitor->tasks, &task->node);
+            }
         } else if (due == INT64_MAX) {
             pthread_cond_wait(&janitor->wake, &janitor->lock);
         } else {

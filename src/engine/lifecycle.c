@@ -1,4 +1,5 @@
 /* start, stop, restart, kill, pause, remove, prune: operations on one container at a time. */
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,7 @@ enum {
     EXIT_COMMAND_REFUSED = 126,
     EXIT_START_FAILED = 128,
 };
+#define STOP_SECONDS_MAX (INT_MAX / 1000)
 
 static void client_cleanup(struct compute_client **client)
 {
@@ -45,9 +47,11 @@ static void start_failed(struct container *container, const struct error *failur
                                                       : EXIT_START_FAILED;
     container->start_requested = false;
     container->worker_spent = true;
+    if (container->status == CONTAINER_RESTARTING)
+        container->status = CONTAINER_EXITED;
     string_copy(container->error, sizeof(container->error), failure->message);
     (void)container_save(container, NULL);
-    pthread_cond_broadcast(&container->engine->changed);
+    engine_notify_waits(container->engine, container, ENGINE_NOTICE_NOT_STARTED);
 }
 
 static int start_in_worker(struct container *container, pid_t *ret_pid, struct error *err)
@@ -72,12 +76,13 @@ static void started(struct container *container, pid_t pid)
 {
     ENGINE_STATE(container->engine);
     /* The exit may have been heard already: a program can be over before we are told its pid. */
-    if (container->start_requested) {
-        container->status = CONTAINER_RUNNING;
-        container->pid = pid;
-    }
+    if (!container->start_requested)
+        return;
+    container->status = CONTAINER_RUNNING;
+    container->pid = pid;
     container->start_requested = false;
     (void)container_save(container, NULL);
+    engine_emit_container_locked(container->engine, container, "start", NULL);
 }
 
 /* [operation] */
@@ -104,7 +109,6 @@ static int start_locked(struct container *container, struct error *err)
         return error_copy(err, &failure);
     }
     started(container, pid);
-    engine_emit_container(container->engine, container, "start", NULL);
     return 0;
 }
 
@@ -123,27 +127,42 @@ static int check_startable(struct container *container, struct error *err)
     return 0;
 }
 
-int container_start(struct container *container, struct error *err)
+/* A start that a user asked for: the restart policy begins anew. */
+static void forget_restarts(struct container *container)
 {
-    CONTAINER_OPERATION(container);
-    int r = check_startable(container, err);
-    if (r < 0)
-        return r;
+    ENGINE_STATE(container->engine);
+    container->stopped_by_user = false;
+    container->restart_count = 0;
+    container->restart_backoff = 0;
+}
+
+int container_restart_locked(struct container *container, uint64_t run, struct error *err)
+{
     {
         ENGINE_STATE(container->engine);
-        container->stopped_by_user = false;
+        /* docker stop, rm or start while it waited. */
+        if (container->run != run || container->status != CONTAINER_RESTARTING ||
+            !container->in_table)
+            return 0;
     }
-    r = start_locked(container, err);
-    if (r < 0 && container->auto_remove)
-        (void)container_remove_locked(container, 0, NULL);
-    return r;
+    return start_locked(container, err);
 }
 
 int engine_container_start(struct engine *engine, const char *reference, struct error *err)
 {
     CLEANUP_CONTAINER struct container *container = NULL;
     int r = engine_container_get(engine, reference, &container, err);
-    return r < 0 ? r : container_start(container, err);
+    if (r < 0)
+        return r;
+    CONTAINER_OPERATION(container);
+    r = check_startable(container, err);
+    if (r < 0)
+        return r;
+    forget_restarts(container);
+    r = start_locked(container, err);
+    if (r < 0 && container->auto_remove)
+        (void)container_remove_locked(container, 0, NULL);
+    return r;
 }
 
 /* --- signals --- */
@@ -164,6 +183,14 @@ static void mark_stopped_by_user(struct container *container)
 {
     ENGINE_STATE(container->engine);
     container->stopped_by_user = true;
+}
+
+static void emit_kill(struct container *container, int number)
+{
+    char text[8];
+    (void)snprintf(text, sizeof(text), "%d", number);
+    engine_emit_container(container->engine, container, "kill",
+                          json_pack("{s:s}", "signal", text));
 }
 
 /* The exit is reported by the loop thread while this one, perhaps, still waits for an answer: a
@@ -195,12 +222,10 @@ int engine_container_kill(struct engine *engine, const char *reference, const ch
     }
     if (number == SIGKILL)
         mark_stopped_by_user(container);
+    emit_kill(container, number); /* before the "die" that it causes */
     r = signal_container(container, number, err);
     if (r < 0)
         return error_wrap(err, r, "cannot kill container: %s", reference);
-    char text[8];
-    (void)snprintf(text, sizeof(text), "%d", number);
-    engine_emit_container(engine, container, "kill", json_pack("{s:s}", "signal", text));
     if (number == SIGKILL)
         (void)container_wait_stopped(container, KILL_PATIENCE_MS);
     return 0;
@@ -220,10 +245,13 @@ static int stop_signal(const struct container *container, const char *wanted, in
 
 static int stop_timeout(const struct container *container, int wanted)
 {
-    if (wanted != ENGINE_TIMEOUT_DEFAULT)
-        return wanted;
     const json_t *configured = json_object_get(container->config, "StopTimeout");
-    return json_is_integer(configured) ? (int)json_integer_value(configured) : STOP_TIMEOUT_DEFAULT;
+    json_int_t seconds = STOP_TIMEOUT_DEFAULT;
+    if (wanted != ENGINE_TIMEOUT_DEFAULT)
+        seconds = wanted;
+    else if (json_is_integer(configured))
+        seconds = json_integer_value(configured);
+    return seconds > STOP_SECONDS_MAX ? STOP_SECONDS_MAX : seconds < 0 ? -1 : (int)seconds;
 }
 
 /* [operation] Signals, waits, kills. */
@@ -237,10 +265,12 @@ static int stop_locked(struct container *container, const char *signal, int time
     if (!is_running(container))
         return 0;
     int seconds = stop_timeout(container, timeout);
+    emit_kill(container, number);
     r = signal_container(container, number, err);
     if (r < 0)
         return error_wrap(err, r, "cannot stop container: %s", container->id);
     if (container_wait_stopped(container, seconds < 0 ? -1 : seconds * 1000) < 0) {
+        emit_kill(container, SIGKILL);
         r = signal_container(container, SIGKILL, err);
         if (r < 0)
             return error_wrap(err, r, "cannot stop container: %s", container->id);
@@ -250,6 +280,7 @@ static int stop_locked(struct container *container, const char *signal, int time
                              "receive an exit event",
                              container->id);
     }
+    engine_emit_container(container->engine, container, "stop", NULL);
     container_cleanup(container);
     return 0;
 }
@@ -261,24 +292,21 @@ int engine_container_stop(struct engine *engine, const char *reference, const ch
     int r = engine_container_get(engine, reference, &container, err);
     if (r < 0)
         return r;
+    /* Before anything is looked at: a start, perhaps of the restart policy, may be under way. */
+    CONTAINER_OPERATION(container);
     {
         ENGINE_STATE(engine);
         bool restarting = container->status == CONTAINER_RESTARTING;
         container->stopped_by_user = true;
         if (restarting) {
             container->status = CONTAINER_EXITED;
+            engine_notify_waits(engine, container, ENGINE_NOTICE_NOT_STARTED);
             return container_save(container, err);
         }
         if (!container_is_running(container))
             return error_set_class(err, ERROR_NOT_MODIFIED, "container is already stopped");
     }
-    {
-        CONTAINER_OPERATION(container);
-        r = stop_locked(container, signal, timeout, err);
-    }
-    if (r == 0)
-        engine_emit_container(engine, container, "stop", NULL);
-    return r;
+    return stop_locked(container, signal, timeout, err);
 }
 
 int engine_container_restart(struct engine *engine, const char *reference, const char *signal,
@@ -291,17 +319,16 @@ int engine_container_restart(struct engine *engine, const char *reference, const
     CONTAINER_OPERATION(container);
     {
         ENGINE_STATE(engine);
-        if (container->status == CONTAINER_REMOVING || !container->in_table)
-            return error_set_class(err, ERROR_CONFLICT, "container is marked for removal");
+        if (container->status == CONTAINER_REMOVING || container->status == CONTAINER_DEAD ||
+            !container->in_table)
+            return error_set_class(err, ERROR_CONFLICT,
+                                   "container is marked for removal and cannot be started");
         container->stopped_by_user = true; /* no policy may act between the two halves */
         container->keep_on_exit = true;    /* nor --rm */
     }
     r = stop_locked(container, signal, timeout, err);
     if (r == 0) {
-        {
-            ENGINE_STATE(engine);
-            container->stopped_by_user = false;
-        }
+        forget_restarts(container);
         r = start_locked(container, err);
     }
     {
@@ -364,18 +391,25 @@ int engine_container_resize(struct engine *engine, const char *reference, int wi
 static int end_for_removal(struct container *container, unsigned flags, struct error *err)
 {
     pid_t worker;
+    bool running;
     {
         ENGINE_STATE(container->engine);
-        if (container_is_running(container) && !(flags & ENGINE_REMOVE_FORCE))
+        running = container_is_running(container);
+        bool busy = running || container->status == CONTAINER_RESTARTING;
+        if (busy && !(flags & ENGINE_REMOVE_FORCE))
             return error_set_class(err, ERROR_CONFLICT,
-                                   "cannot remove container \"/%s\": container is %s: stop the "
-                                   "container before removing or force remove",
-                                   container->name, container_status_to_string(container->status));
+                                   "cannot remove container \"/%s\": container is %s%s",
+                                   container->name, container_status_to_string(container->status),
+                                   container->status == CONTAINER_PAUSED
+                                       ? " and must be unpaused first"
+                                       : ": stop the container before removing or force remove");
         container->stopped_by_user = true;
         worker = container->worker_pid;
     }
     if (!worker)
         return 0;
+    if (running)
+        emit_kill(container, SIGKILL);
     /* Running, or attached to but never started: the worker ends with what it has. */
     CLEANUP_CLIENT struct compute_client *client = NULL;
     struct error ignored = ERROR_INIT;
@@ -401,6 +435,7 @@ int container_remove_locked(struct container *container, unsigned flags, struct 
     {
         ENGINE_STATE(engine);
         container->status = CONTAINER_REMOVING;
+        (void)container_save(container, NULL); /* so that a new engine goes on with it */
     }
     container_cleanup(container);
     r = container_erase(container, err);
@@ -423,6 +458,30 @@ int container_remove_locked(struct container *container, unsigned flags, struct 
     return 0;
 }
 
+static bool is_busy(struct container *container)
+{
+    if (pthread_mutex_trylock(&container->operation) != 0)
+        return true;
+    pthread_mutex_unlock(&container->operation);
+    return false;
+}
+
+/* Not [operation]: a `docker stop` with much patience holds that lock, and ends by this. */
+static void kill_at_once(struct container *container)
+{
+    CLEANUP_CLIENT struct compute_client *client = NULL;
+    struct error ignored = ERROR_INIT;
+    {
+        ENGINE_STATE(container->engine);
+        if (!container_is_running(container))
+            return;
+        container->stopped_by_user = true;
+    }
+    emit_kill(container, SIGKILL);
+    if (compute_client_connect(container->runtime_dir, &client, &ignored) == 0)
+        (void)compute_client_kill(client, &ignored);
+}
+
 int engine_container_remove(struct engine *engine, const char *reference, unsigned flags,
                             struct error *err)
 {
@@ -430,11 +489,28 @@ int engine_container_remove(struct engine *engine, const char *reference, unsign
     int r = engine_container_get(engine, reference, &container, err);
     if (r < 0)
         return r;
+    if ((flags & ENGINE_REMOVE_FORCE) && is_busy(container))
+        kill_at_once(container);
     CONTAINER_OPERATION(container);
     return container_remove_locked(container, flags, err);
 }
 
 /* --- prune --- */
+
+/* "label!": one that matches keeps the container. */
+static bool has_unwanted_label(const json_t *filters, const struct container *container)
+{
+    CLEANUP_STRV char **unwanted = NULL;
+    if (filter_values(filters, "label!", &unwanted, NULL) < 0)
+        return true;
+    for (char **label = unwanted; label && *label; label++) {
+        CLEANUP_JSON json_t *one = json_pack("{s:[s]}", "label", *label);
+        if (!one ||
+            filter_match_labels(one, "label", json_object_get(container->config, "Labels")))
+            return true;
+    }
+    return false;
+}
 
 static int collect_stopped(struct engine *engine, const json_t *filters, char ***ret,
                            struct error *err)
@@ -453,7 +529,8 @@ static int collect_stopped(struct engine *engine, const json_t *filters, char **
                        container->status == CONTAINER_CREATED ||
                        container->status == CONTAINER_DEAD;
         if (!stopped || container->worker_pid || (limit && container->created >= limit) ||
-            !filter_match_labels(filters, "label", json_object_get(container->config, "Labels")))
+            !filter_match_labels(filters, "label", json_object_get(container->config, "Labels")) ||
+            has_unwanted_label(filters, container))
             continue;
         if (strv_append(ret, container->id) < 0)
             return error_oom(err);

@@ -2,7 +2,7 @@
  *
  * The files are <id>-json.log and, older, .1, .2, ... A reader holds the file it reads open; at its
  * end it looks for a newer one. Following, it sleeps on an epoll descriptor in which are the
- * directory's inotify(7) events and the container's end; the end is looked at before the last read,
+ * directory's inotify(7) events, the container's end and a timer; the end is looked at before the last read,
  * so that nothing written before it is missed. */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
@@ -38,6 +39,7 @@ struct engine_logs {
     struct buffer output;
     struct engine_wait *wait; /* following: decided when the container does not run */
     int inotify;
+    int timer; /* following: expires at `until` */
     int epoll;
     bool over;
 };
@@ -134,6 +136,21 @@ static int open_next(struct engine_logs *logs)
 
 /* --- opening --- */
 
+/* A negative errno, or 0. */
+static int watch_until(struct engine_logs *logs)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    const struct itimerspec timer = {.it_value = {.tv_sec = logs->options.until / 1000000000,
+                                                  .tv_nsec = logs->options.until % 1000000000}};
+    if (!logs->options.until)
+        return 0;
+    logs->timer = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (logs->timer < 0 || timerfd_settime(logs->timer, TFD_TIMER_ABSTIME, &timer, NULL) < 0 ||
+        epoll_ctl(logs->epoll, EPOLL_CTL_ADD, logs->timer, &event) < 0)
+        return -errno;
+    return 0;
+}
+
 static int follow_begin(struct engine *engine, struct engine_logs *logs, const char *id,
                         const char *directory, struct error *err)
 {
@@ -149,7 +166,8 @@ static int follow_begin(struct engine *engine, struct engine_logs *logs, const c
         epoll_ctl(logs->epoll, EPOLL_CTL_ADD, logs->inotify, &event) < 0 ||
         epoll_ctl(logs->epoll, EPOLL_CTL_ADD, engine_wait_fd(logs->wait), &event) < 0)
         return error_set_errno(err, -errno, "cannot follow the log");
-    return 0;
+    r = watch_until(logs);
+    return r < 0 ? error_set_errno(err, r, "cannot follow the log") : 0;
 }
 
 int engine_logs_open(struct engine *engine, const char *reference,
@@ -182,6 +200,7 @@ int engine_logs_open(struct engine *engine, const char *reference,
         .path = log.path,
         .fd = -EBADF,
         .inotify = -EBADF,
+        .timer = -EBADF,
         .epoll = -EBADF,
         .input = BUFFER_INIT(LOG_LINE_MAX + LOG_READ),
         .output = BUFFER_INIT(LOG_LINE_MAX + TIMESTAMP_TEXT_MAX + 2),
@@ -205,6 +224,7 @@ struct engine_logs *engine_logs_close(struct engine_logs *logs)
         return NULL;
     engine_wait_end(logs->wait);
     fd_close(logs->inotify);
+    fd_close(logs->timer);
     fd_close(logs->epoll);
     fd_close(logs->fd);
     buffer_release(&logs->input);

@@ -44,6 +44,30 @@ static const char config_defaults[] =
     "\"Cmd\":null,\"Image\":\"\",\"Volumes\":null,\"WorkingDir\":\"\",\"Entrypoint\":null,"
     "\"OnBuild\":null,\"Labels\":{}}";
 
+/* Members with a default must have its type: what is kept is shown again, to clients that refuse a
+ * whole list for one member of a wrong type. */
+static int check_type(const char *key, const json_t *value, const json_t *default_value,
+                      struct error *err)
+{
+    if (!default_value || json_is_null(default_value) ||
+        json_typeof(value) == json_typeof(default_value) ||
+        (json_is_boolean(value) && json_is_boolean(default_value)))
+        return 0;
+    return error_set_class(err, ERROR_INVALID, "invalid JSON: %s has the wrong type", key);
+}
+
+static int check_labels(const json_t *config, struct error *err)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(json_object_get(config, "Labels"), key, value)
+    {
+        if (!json_is_string(value))
+            return error_set_class(err, ERROR_INVALID, "invalid JSON: label %s is no string", key);
+    }
+    return 0;
+}
+
 /* A default gives way to anything but null; members without a default are kept as they are. */
 static int merge_over_defaults(const char *defaults, const json_t *given, json_t **ret,
                                struct error *err)
@@ -58,6 +82,9 @@ static int merge_over_defaults(const char *defaults, const json_t *given, json_t
     {
         if (json_is_null(value))
             continue;
+        r = check_type(key, value, json_object_get(merged, key), err);
+        if (r < 0)
+            return r;
         if (json_object_set_new(merged, key, json_deep_copy(value)) < 0)
             return error_oom(err);
     }
@@ -144,8 +171,8 @@ static int merge_text(json_t *config, const char *name, const char *value)
 
 static int merge_image(json_t *config, const struct image_defaults *image, struct error *err)
 {
-    int r = merge_env(config, image, err);
-    if (r < 0)
+    int r = check_labels(config, err);
+    if (r < 0 || (r = merge_env(config, image, err)) < 0)
         return r;
     r = merge_command(config, image);
     r = r ?: merge_set(config, "ExposedPorts", image->exposed_ports);
@@ -244,7 +271,7 @@ static int check_memory(json_t *host, char ***warnings, struct error *err)
                                "Minimum memory limit can not be less than memory reservation "
                                "limit, see usage");
     if (memory > 0 && swap == 0) /* docker: as much swap again */
-        r = json_put_i64(host, "MemorySwap", memory * 2);
+        r = json_put_i64(host, "MemorySwap", memory > INT64_MAX / 2 ? INT64_MAX : memory * 2);
     (void)warnings;
     return r < 0 ? error_oom(err) : 0;
 }

@@ -270,7 +270,18 @@ static int connect_worker(struct container *container, struct error *err)
 static int start_worker(struct container *container, struct error *err)
 {
     pid_t pid = 0;
-    int r = compute_worker_spawn(container->engine->config.worker_program, container->directory,
+    int r;
+    {
+        /* On disk before the worker is there: an engine that is killed meanwhile is followed by one
+         * that knows what to adopt and what to give back. */
+        ENGINE_STATE(container->engine);
+        container->run++;
+        container->cleaned = false;
+        r = container_save(container, err);
+    }
+    if (r < 0)
+        return r;
+    r = compute_worker_spawn(container->engine->config.worker_program, container->directory,
                                  container->runtime_dir, &pid, err);
     if (r < 0)
         return r;
@@ -278,8 +289,6 @@ static int start_worker(struct container *container, struct error *err)
         ENGINE_STATE(container->engine);
         container->worker_pid = pid;
         container->worker_spent = false;
-        container->run++;
-        container->cleaned = false;
     }
     return connect_worker(container, err);
 }

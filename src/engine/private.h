@@ -59,9 +59,13 @@ void engine_unlock_cleanup(struct engine **engine);
 struct event_bus *event_bus_new(void);
 struct event_bus *event_bus_free(struct event_bus *bus);
 /* Emits an event with the container's usual attributes (image, name, its labels) and `extra`
- * (consumed, may be NULL). Takes the state lock of nobody; call it without or with the lock. */
+ * (consumed, may be NULL). Takes the state lock, as a rename may come between. */
 void engine_emit_container(struct engine *engine, const struct container *container,
                            const char *action, json_t *extra);
+/* The same, called under the state lock: events that belong to a change of state are emitted
+ * together with it, so that they keep its order. */
+void engine_emit_container_locked(struct engine *engine, const struct container *container,
+                                  const char *action, json_t *extra);
 /* type "image", "network", "daemon" ... `attributes` consumed. */
 void engine_emit(struct engine *engine, const char *type, const char *action, const char *actor_id,
                  json_t *attributes);
@@ -84,7 +88,11 @@ int top_format(const json_t *processes, const char *ps_args, json_t **ret, struc
  * asked for whether more may come. */
 
 /* --- wait.c --- */
-enum engine_notice { ENGINE_NOTICE_EXIT, ENGINE_NOTICE_REMOVED };
+enum engine_notice {
+    ENGINE_NOTICE_EXIT,
+    ENGINE_NOTICE_NOT_STARTED, /* nothing exited, but nothing runs either */
+    ENGINE_NOTICE_REMOVED,
+};
 /* Call under the state lock, after the state was changed. */
 void engine_notify_waits(struct engine *engine, struct container *container,
                          enum engine_notice notice);
@@ -165,6 +173,8 @@ int container_wait_worker_gone(struct container *container, int timeout_ms);
 int64_t engine_container_size(struct engine *engine, const char *id);
 
 /* --- watch.c: the loop thread and what it hears --- */
+int engine_watch_open(struct engine *engine, struct error *err);
+/* Starts the thread. What is handed over before waits for it. */
 int engine_watch_start(struct engine *engine, struct error *err);
 void engine_watch_stop(struct engine *engine);
 /* Hands a connection over to the loop thread, which owns it from then on. */

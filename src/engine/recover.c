@@ -48,12 +48,14 @@ static int ask_worker(struct container *container, struct compute_client *client
         (r = json_get_i64(state, "started", &started, err)) < 0)
         return r;
     container->worker_pid = (pid_t)worker;
-    bool runs = string_equal(status, "running") || string_equal(status, "paused");
-    if (!runs)
+    if (string_equal(status, "idle"))
         return 0; /* prepared, never started */
-    container->status = string_equal(status, "paused") ? CONTAINER_PAUSED : CONTAINER_RUNNING;
+    /* One that is starting or ending says the rest in its events. */
+    if (!container_is_running(container))
+        container->status = CONTAINER_RUNNING;
     container->pid = (pid_t)pid;
-    container->started = started;
+    if (started > 0)
+        container->started = started;
     return 0;
 }
 

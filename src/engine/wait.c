@@ -43,7 +43,10 @@ void engine_notify_waits(struct engine *engine, struct container *container,
     {
         if (wait->container != container)
             continue;
-        if (notice == ENGINE_NOTICE_REMOVED || wait->condition != ENGINE_WAIT_REMOVED)
+        bool decides = notice == ENGINE_NOTICE_REMOVED ||
+                       wait->condition == ENGINE_WAIT_NOT_RUNNING ||
+                       (notice == ENGINE_NOTICE_EXIT && wait->condition == ENGINE_WAIT_NEXT_EXIT);
+        if (decides)
             wait_decide(wait);
     }
 }

@@ -26,6 +26,8 @@ struct adoption {
     struct compute_client *client;
 };
 
+static void worker_heard(struct loop_source *source, uint32_t events);
+
 static void record_from_disk(const struct container *container, struct exit_record *record)
 {
     *record = (struct exit_record){0};
@@ -56,19 +58,38 @@ static bool restart_wanted(const struct container *container, int code)
 static int64_t restart_delay_ms(struct container *container)
 {
     if (container->finished - container->started > 10LL * 1000000000)
-        container->restart_count = 0;
-    int shift = container->restart_count < 10 ? container->restart_count : 10;
+        container->restart_backoff = 0;
+    int shift = container->restart_backoff < 10 ? container->restart_backoff++ : 10;
     int64_t delay = 100LL << shift;
     return delay > 60000 ? 60000 : delay;
 }
 
-/* The container's first process is over. Returns false when that was known already. */
-static bool apply_exit(struct container *container, const struct exit_record *record)
+/* Call under the state lock. */
+static void announce_exit(struct container *container, const struct exit_record *record)
+{
+    char code[8];
+    char seconds[24];
+    (void)snprintf(code, sizeof(code), "%d", record->code);
+    int64_t ran = (record->finished - container->started) / 1000000000;
+    (void)snprintf(seconds, sizeof(seconds), "%lld", (long long)(ran > 0 ? ran : 0));
+    if (record->oom_killed)
+        engine_emit_container_locked(container->engine, container, "oom", NULL);
+    engine_emit_container_locked(container->engine, container, "die",
+                                 json_pack("{s:s, s:s}", "exitCode", code, "execDuration", seconds));
+}
+
+/* The container's first process is over, unless that was known already. */
+static void container_ended(struct container *container, const struct exit_record *record)
 {
     struct engine *engine = container->engine;
+    engine_execs_container_ended(engine, container);
     ENGINE_STATE(engine);
-    if (!container_is_running(container) && !container->start_requested)
-        return false;
+    /* A start that failed is told to whoever asked for it, and is no exit. */
+    if (!container_is_running(container) && (!container->start_requested || record->started == 0))
+        return;
+    /* It was over before the thread that starts it heard of its start. */
+    if (container->start_requested)
+        engine_emit_container_locked(engine, container, "start", NULL);
     container->start_requested = false;
     container->worker_spent = true;
     container->pid = 0;
@@ -84,28 +105,8 @@ static bool apply_exit(struct container *container, const struct exit_record *re
         janitor_queue(engine->janitor, JANITOR_RESTART, container, container->run, delay);
     }
     (void)container_save(container, NULL);
+    announce_exit(container, record);
     engine_notify_waits(engine, container, ENGINE_NOTICE_EXIT);
-    return true;
-}
-
-static void announce_exit(struct container *container, const struct exit_record *record)
-{
-    char code[8];
-    char seconds[24];
-    (void)snprintf(code, sizeof(code), "%d", record->code);
-    int64_t ran = (record->finished - container->started) / 1000000000;
-    (void)snprintf(seconds, sizeof(seconds), "%lld", (long long)(ran > 0 ? ran : 0));
-    if (record->oom_killed)
-        engine_emit_container(container->engine, container, "oom", NULL);
-    engine_emit_container(container->engine, container, "die",
-                          json_pack("{s:s, s:s}", "exitCode", code, "execDuration", seconds));
-}
-
-static void container_ended(struct container *container, const struct exit_record *record)
-{
-    engine_execs_container_ended(container->engine, container);
-    if (apply_exit(container, record))
-        announce_exit(container, record);
 }
 
 static void exit_event(struct container *container, const json_t *event)
@@ -127,13 +128,39 @@ static void exit_event(struct container *container, const json_t *event)
     container_ended(container, &record);
 }
 
+/* The loop watches a descriptor of its own. The connection closes its one when its peer goes; then
+ * epoll_ctl(2) could no longer take it out of the set, in which it stays for as long as a child that
+ * another thread has forked holds a copy, with this container as its data. */
+static int watch_connection(struct engine *engine, struct container *container)
+{
+    int fd = fd_dup(compute_client_fd(container->events));
+    if (fd < 0)
+        return fd;
+    int r = loop_add(engine->loop, &container->source, fd, EPOLLIN, worker_heard, container);
+    if (r < 0)
+        fd_close(fd);
+    return r;
+}
+
+static void forget_connection(struct container *container)
+{
+    int fd = container->source.fd;
+    if (container->source.loop) {
+        loop_remove(&container->source);
+        fd_close(fd);
+    }
+    container->events = compute_client_free(container->events);
+}
+
 static void worker_gone(struct container *container)
 {
     struct engine *engine = container->engine;
     struct exit_record record;
-    loop_remove(&container->source);
-    container->events = compute_client_free(container->events);
+    forget_connection(container);
     record_from_disk(container, &record);
+    /* First the exit: with worker_pid 0 another thread may begin the next run, which is not what
+     * ended here. */
+    container_ended(container, &record);
     uint64_t run;
     {
         ENGINE_STATE(engine);
@@ -141,9 +168,24 @@ static void worker_gone(struct container *container)
         container->worker_pid = 0;
         pthread_cond_broadcast(&engine->changed);
     }
-    container_ended(container, &record);
     janitor_queue(engine->janitor, JANITOR_ENDED, container, run, 0);
     container_put(container); /* the loop thread's reference */
+}
+
+/* Told to the thread that starts it by other means; but that one may have been an earlier hulld's.
+ */
+static void started_event(struct container *container, const json_t *event)
+{
+    int64_t pid = 0;
+    int64_t when = 0;
+    (void)json_get_i64(event, "pid", &pid, NULL);
+    (void)json_get_i64(event, "time", &when, NULL);
+    ENGINE_STATE(container->engine);
+    if (!container_is_running(container) || container->pid != 0)
+        return;
+    container->pid = (pid_t)pid;
+    container->started = when;
+    (void)container_save(container, NULL);
 }
 
 static void worker_heard(struct loop_source *source, uint32_t events)
@@ -163,6 +205,8 @@ static void worker_heard(struct loop_source *source, uint32_t events)
         (void)json_get_string(event, "event", &name, NULL);
         if (string_equal(name, "exit"))
             exit_event(container, event);
+        else if (string_equal(name, "started"))
+            started_event(container, event);
     }
 }
 
@@ -170,8 +214,7 @@ static void watch_adopt(struct engine *engine, struct adoption *adoption)
 {
     struct container *container = adoption->container;
     container->events = adoption->client;
-    if (loop_add(engine->loop, &container->source, compute_client_fd(container->events), EPOLLIN,
-                 worker_heard, container) < 0)
+    if (watch_connection(engine, container) < 0)
         worker_gone(container);
     else
         worker_heard(&container->source, 0); /* what came with the handshake */
@@ -232,7 +275,7 @@ static void *watch_run(void *data)
     return NULL;
 }
 
-int engine_watch_start(struct engine *engine, struct error *err)
+int engine_watch_open(struct engine *engine, struct error *err)
 {
     int r = loop_new(&engine->loop, err);
     if (r < 0)
@@ -241,10 +284,13 @@ int engine_watch_start(struct engine *engine, struct error *err)
     if (engine->wake_fd < 0)
         return error_set_errno(err, -errno, "eventfd");
     r = loop_add(engine->loop, &engine->wake, engine->wake_fd, EPOLLIN, watch_woken, engine);
-    if (r < 0)
-        return error_set_errno(err, r, "event loop");
+    return r < 0 ? error_set_errno(err, r, "event loop") : 0;
+}
+
+int engine_watch_start(struct engine *engine, struct error *err)
+{
     engine->loop_running = true;
-    r = -pthread_create(&engine->loop_thread, NULL, watch_run, engine);
+    int r = -pthread_create(&engine->loop_thread, NULL, watch_run, engine);
     if (r < 0) {
         engine->loop_running = false;
         return error_set_errno(err, r, "cannot start the event thread");
@@ -268,12 +314,12 @@ void engine_watch_stop(struct engine *engine)
     {
         list_remove(&adoption->node);
         compute_client_free(adoption->client);
+        container_put(adoption->container);
         free(adoption);
     }
     LIST_FOR_EACH(container, &engine->containers, struct container, node)
     {
-        loop_remove(&container->source);
-        container->events = compute_client_free(container->events);
+        forget_connection(container);
     }
     loop_remove(&engine->wake);
     engine->wake_fd = fd_close(engine->wake_fd);

@@ -198,7 +198,7 @@ int elements_put(struct elements *elements, enum elements_verb verb, const struc
 /* --- answers --- */
 
 /* The text of an extended acknowledgement (NLMSGERR_ATTR_MSG), "" if there is none. */
-static void extack_text(const struct nlmsghdr *header, size_t length, char ret[EXTACK_MAX])
+static void extack_text(struct nlmsghdr *header, size_t length, char ret[EXTACK_MAX])
 {
     const struct nlmsgerr *answer = NLMSG_DATA(header);
     const char *bytes = (const char *)header;
@@ -236,8 +236,7 @@ struct verdict {
 };
 
 /* Looks at one message. After a first failure the kernel goes on only to find more of them. */
-static void take(const struct elements *elements, const struct nlmsghdr *header,
-                 struct verdict *verdict)
+static void take(const struct elements *elements, struct nlmsghdr *header, struct verdict *verdict)
 {
     const struct nlmsgerr *answer = NLMSG_DATA(header);
 

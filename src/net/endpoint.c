@@ -216,14 +216,12 @@ static int remove_record(struct net *net, struct netlink *netlink, struct net_re
     return r;
 }
 
-/* Interfaces of the same names from before: those on their way out, those that nobody knows. */
+/* Interfaces of the same name that nobody knows, or that could not be deleted before. */
 static int delete_leftovers(struct net *net, struct netlink *netlink,
                             const struct net_endpoint *names, struct error *err)
 {
-    int r;
+    int r = net_links_delete(netlink, names, err);
 
-    net_retire_wait(net, names->host);
-    r = net_links_delete(netlink, names, err);
     if (r == 0)
         net_retire_forget(net, names->host);
     return r;
@@ -253,9 +251,15 @@ int net_endpoint_create(struct net *net, const struct net_endpoint_spec *spec,
 {
     CLEANUP(net_unlock) struct net *locked = net_lock(net);
     CLEANUP(netlink_cleanup) struct netlink *netlink = NULL;
-    struct net_record *record = spec->id ? net_find(locked, spec->id) : NULL;
+    struct net_record *record = NULL;
+    struct net_endpoint names;
     int r = netlink_open(-EBADF, &netlink, err);
 
+    /* First of all: it gives the lock up. */
+    if (r == 0 && net_endpoint_names(spec->id, spec->kind, &names) == 0)
+        net_retire_wait(net, names.host);
+    if (r == 0 && spec->id)
+        record = net_find(locked, spec->id);
     if (r == 0 && record)
         r = remove_record(net, netlink, record, err);
     if (r == 0)
@@ -289,7 +293,8 @@ int net_endpoint_delete(struct net *net, const char *id, struct error *err)
     struct net_endpoint names;
     int r;
 
-    if (!record && net_endpoint_names(id, NET_ENDPOINT_PROCESS, &names) < 0)
+    if (!record && (net_endpoint_names(id, NET_ENDPOINT_PROCESS, &names) < 0 ||
+                    net_retire_is_pending(net, names.host)))
         return 0;
     r = netlink_open(-EBADF, &netlink, err);
     if (r == 0)

@@ -47,7 +47,8 @@ int net_open(const struct net_config *config, struct net **ret, struct error *er
  * reports the first. */
 int net_close(struct net *net, struct error *err);
 
-/* Frees the object, releases reserved host ports; leaves the host as it is. Accepts NULL. */
+/* Frees the object, releases reserved host ports; leaves the host as it is, once the interfaces of
+ * deleted endpoints are gone. Accepts NULL. */
 void net_free(struct net *net);
 
 const char *net_bridge(const struct net *net);

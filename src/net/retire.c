@@ -110,8 +110,14 @@ int net_retire_start(struct net *net)
     struct retire *retire = net->retire;
     sigset_t all;
     sigset_t before;
+    size_t n = 0;
     int r;
 
+    LIST_FOR_EACH(record, &net->retired, struct net_record, node)
+    {
+        if (++n == RETIRED_MAX)
+            return -EAGAIN;
+    }
     if (retire->started)
         return 0;
     /* Signals are the business of the program's other threads. */
@@ -135,6 +141,11 @@ void net_retire_wait(struct net *net, const char *host)
 {
     while (next_retired(net, host))
         pthread_cond_wait(&net->retire->settled, &net->lock);
+}
+
+bool net_retire_is_pending(struct net *net, const char *host)
+{
+    return next_retired(net, host) != NULL;
 }
 
 void net_retire_forget(struct net *net, const char *host)

@@ -16,10 +16,14 @@
 #ifndef HULL_NET_RETIRE_H
 #define HULL_NET_RETIRE_H
 
+#include <stdbool.h>
+
 struct error;
 struct net;
 struct net_record;
 struct retire;
+
+enum { RETIRED_MAX = 64 };
 
 int net_retire_new(struct net *net, struct retire **ret, struct error *err);
 /* Finishes what is under way, ends the thread. The lock must not be held. Accepts NULL. */
@@ -27,7 +31,8 @@ void net_retire_free(struct retire *retire);
 
 /* The rest is called with the lock held. */
 
-/* Makes sure of the thread; -errno: the caller has to delete the links himself. */
+/* Makes sure of the thread. -errno: the caller has to delete the links himself; -EAGAIN when
+ * RETIRED_MAX others are still there: who deletes faster than the kernel can has to wait. */
 int net_retire_start(struct net *net);
 /* Hands over a record of net->records whose ports are released; `link`: the index of its host
  * interface. After net_retire_start(). */
@@ -35,6 +40,8 @@ void net_retire(struct net *net, struct net_record *record, int link);
 /* Waits until the interface `host` (NULL: all of them) is gone or stuck. Gives up the lock
  * meanwhile. */
 void net_retire_wait(struct net *net, const char *host);
+/* True while the interface `host` is about to be deleted. */
+bool net_retire_is_pending(struct net *net, const char *host);
 /* Drops the records of stuck interfaces: of `host`, which is gone now (NULL: of all). */
 void net_retire_forget(struct net *net, const char *host);
 

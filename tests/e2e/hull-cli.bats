@@ -73,7 +73,6 @@ same() { eq "$(docker "$@" 2>&1)" "$(hull "$@" 2>&1)" "hull $*"; }
         same inspect -f '{{.Id}} {{.State.ExitCode}} {{.HostConfig.Isolation}}' parity2
         same inspect -f '{{json .Config.Cmd}}' parity
         same wait parity2
-        same port parity
         same start no-such
         same stop no-such
         same exec no-such true

@@ -21,7 +21,7 @@ store() { (cd "$HULL_WORLD/main/root" && find image layers -mindepth 1 -maxdepth
                 for how in gzip zstd; do
                         image_tool derive "$nano" "$work/image.tar" "t/$layout" --layout $layout --compress $how --add "etc/made=$layout $how"
                         exits 0 docker load -i "$work/image.tar"
-                        eq "Loaded image: t/$layout:latest" "$output"
+                        eq "Loaded image: t/$layout:latest" "${lines[-1]}"
                         exits 0 docker run --rm "t/$layout" cat /etc/made
                         eq "$layout $how" "$output"
                 done
@@ -142,21 +142,18 @@ store() { (cd "$HULL_WORLD/main/root" && find image layers -mindepth 1 -maxdepth
 
 @test "a byte of a layer is wrong: the digest is named, nothing stays" {
         before=$(store)
-        image_tool derive "$nano" "$work/image.tar" t/broken --add etc/made=broken
+        image_tool derive "$nano" "$work/image.tar" t/broken --random 3000000
         image_tool corrupt "$work/image.tar" "$work/broken.tar"
         digest=$(image_tool largest "$work/image.tar")
-        # Its base is in the store already, and must not be taken for what the archive holds.
-        docker rmi -f hull/nano >/dev/null
         exits 1 docker load -i "$work/broken.tar"
         has "${digest#sha256:}" "$output"
         exits 1 docker image inspect t/broken
-        docker load -q -i "$nano"
         eq "$before" "$(store)"
 }
 
 @test "a truncated archive: the digest is named, nothing stays" {
         before=$(store)
-        image_tool derive "$nano" "$work/image.tar" t/short --add etc/made=short --layout oci --compress gzip
+        image_tool derive "$nano" "$work/image.tar" t/short --random 3000000 --layout oci --compress gzip
         digest=$(image_tool largest "$work/image.tar")
         size=$(stat -c %s "$work/image.tar")
         head -c $((size / 2)) "$work/image.tar" >"$work/short.tar"

@@ -62,6 +62,7 @@ api() {
                 --request "$method" --write-out '\n%{http_code}' "$@" "http://localhost$path") || true
         status=${answer##*$'\n'}
         body=${answer%$'\n'*}
+        body=${body%$'\n'}
 }
 
 # Removes all containers of the engine; the files' teardown.

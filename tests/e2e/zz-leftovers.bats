@@ -35,7 +35,7 @@ setup() {
 @test "no interface but the bridge, no address, no rule for a container" {
         bridge=$(docker network inspect bridge -f '{{index .Options "com.docker.network.bridge.name"}}')
         eq "$bridge lo" "$(ip -o link | awk -F ': ' '{ sub("@.*", "", $2); print $2 }' | grep -vE '^(sit|tunl|gre|gretap|erspan|ip6tnl|ip6gre|ip_vti|ip6_vti|bond|dummy|teql|ifb)[0-9]*$' | sort | xargs)"
-        lacks dnat "$(nft list ruleset)"
+        lacks elements "$(nft list ruleset)"
         eq "{}" "$(docker network inspect bridge -f '{{json .Containers}}')"
 }
 

@@ -259,6 +259,7 @@ static void test_restart_keeps_what_runs(void **state)
     assert_done(net_publish(fixture->net, ID_A, &port, 1, &err), err);
     assert_reaches(fixture->outside, "10.99.0.1", 8080, in_a, NULL);
     assert_done(net_endpoint_delete(fixture->net, ID_A, &err), err);
+    net_endpoint_settle(fixture->net);
     assert_false(link_exists("hvaaaaaaaaaa"));
     assert_done(net_endpoint_delete(fixture->net, ID_A, &err), err);
 }
@@ -362,7 +363,167 @@ static void test_packet_socket_and_forged_frames(void **state)
     make_arp(&frame, endpoint.mac, own, fixture->address_a);
     assert_int_equal(ask(guest, &frame), own);
     assert_done(net_endpoint_delete(fixture->net, "cccccccccc03", &err), err);
+    net_endpoint_settle(fixture->net);
     assert_false(link_exists("hpcccccccccc"));
+}
+
+/* --- elements of the filter --- */
+
+/* True if nft shows `needle` in the set or map of hull's table. */
+static bool filter_has(const char *kind, const char *family, const char *set, const char *needle)
+{
+    CLEANUP_FREE char *text = run_output("nft", "-j", "list", kind, family, "hull_hull0", set);
+
+    return strstr(text, needle) != NULL;
+}
+
+#define SOURCE_A "{\"concat\": [\"hvaaaaaaaaaa\", \"02:42:ac:1d:00:02\", \"172.29.0.2\"]}"
+#define SOURCE_B "{\"concat\": [\"hvbbbbbbbbbb\", \"02:42:ac:1d:00:03\", \"172.29.0.3\"]}"
+#define PORT_ANY "[{\"concat\": [\"tcp\", 8080]}, {\"concat\": [\"172.29.0.2\", 80]}]"
+#define PORT_LOCAL \
+    "[{\"concat\": [\"127.0.0.1\", \"udp\", 53]}, {\"concat\": [\"172.29.0.2\", 5353]}]"
+
+static void test_elements_come_and_go(void **state)
+{
+    struct fixture *fixture = *state;
+    struct net_endpoint_spec spec = {
+        .id = "cccccccccc03", .kind = NET_ENDPOINT_SOCKET, .address = fixture->address_b + 1};
+    struct net_port ports[] = {
+        {.protocol = NET_PROTOCOL_TCP, .host_port = 8080, .container_port = 80},
+        {.protocol = NET_PROTOCOL_UDP,
+         .host_address = 0x7f000001,
+         .host_port = 53,
+         .container_port = 5353},
+    };
+    struct net_endpoint endpoint;
+    struct error err = ERROR_INIT;
+
+    netns_required();
+    assert_true(filter_has("set", "bridge", "sources", SOURCE_A));
+    assert_true(filter_has("set", "bridge", "ports", "\"hvaaaaaaaaaa\""));
+    assert_done(net_publish(fixture->net, ID_A, ports, 2, &err), err);
+    assert_true(filter_has("map", "ip", "ports_any", PORT_ANY));
+    assert_true(filter_has("map", "ip", "ports_address", PORT_LOCAL));
+    assert_done(net_endpoint_create(fixture->net, &spec, &endpoint, &err), err);
+    assert_true(filter_has("set", "ip", "peers", "\"hpcccccccccc\""));
+    assert_done(net_endpoint_delete(fixture->net, ID_A, &err), err);
+    assert_done(net_endpoint_delete(fixture->net, "cccccccccc03", &err), err);
+    assert_false(filter_has("set", "bridge", "sources", SOURCE_A)); /* at once */
+    assert_false(filter_has("map", "ip", "ports_any", "elem"));
+    assert_false(filter_has("map", "ip", "ports_address", "elem"));
+    net_endpoint_settle(fixture->net);
+    assert_false(filter_has("set", "bridge", "ports", "hvaaaaaaaaaa"));
+    assert_false(filter_has("set", "bridge", "ports", "hvcccccccccc"));
+    assert_false(filter_has("set", "ip", "peers", "elem"));
+    assert_true(filter_has("set", "bridge", "sources", SOURCE_B));
+    assert_true(filter_has("set", "bridge", "ports", "\"hvbbbbbbbbbb\""));
+}
+
+/* Deleted and made again without a pause, with the same id and with the same address. */
+static void test_replaced_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    CLEANUP_CLOSE int in_a = -EBADF;
+    CLEANUP_CLOSE int in_other = -EBADF;
+    struct error err = ERROR_INIT;
+
+    netns_required();
+    in_a = netns_listen(fixture->a, 80);
+    assert_reaches(fixture->b, "172.29.0.2", 80, in_a, NULL);
+    for (int i = 0; i < 4; i++) {
+        const char *id = i == 3 ? "eeeeeeeeee05" : ID_A;
+
+        assert_done(net_endpoint_delete(fixture->net, ID_A, &err), err);
+        fd_close(fixture->a);
+        fixture->a = plug(fixture, id, fixture->address_a);
+        in_other = netns_listen(fixture->a, 80);
+        assert_reaches(fixture->b, "172.29.0.2", 80, in_other, NULL);
+        in_other = fd_close(in_other);
+        net_endpoint_settle(fixture->net);
+        assert_true(filter_has("set", "bridge", "ports", i == 3 ? "hveeeeeeeeee" : "hvaaaaaaaaaa"));
+        assert_true(filter_has("set", "bridge", "sources", "\"172.29.0.2\"]}"));
+    }
+    assert_false(link_exists("hvaaaaaaaaaa"));
+}
+
+/* What somebody flushed or changed is put right by whatever change comes next. */
+static void test_tampered_tables_are_healed(void **state)
+{
+    static const char theft[] =
+        "add element ip hull_hull0 ports_any { tcp . 8080 : 172.29.0.3 . 80 }\n";
+    struct fixture *fixture = *state;
+    struct net_port port = {.protocol = NET_PROTOCOL_TCP, .host_port = 8080, .container_port = 80};
+    struct error err = ERROR_INIT;
+
+    netns_required();
+    free(run_input(theft, "nft", "-f", "-"));
+    assert_done(net_publish(fixture->net, ID_A, &port, 1, &err), err);
+    assert_true(filter_has("map", "ip", "ports_any", PORT_ANY));
+    free(run_output("nft", "flush", "set", "bridge", "hull_hull0", "sources"));
+    assert_done(net_endpoint_delete(fixture->net, ID_A, &err), err);
+    assert_false(filter_has("map", "ip", "ports_any", "elem"));
+    assert_false(filter_has("set", "bridge", "sources", SOURCE_A));
+    assert_true(filter_has("set", "bridge", "sources", SOURCE_B));
+    net_endpoint_settle(fixture->net);
+    assert_false(filter_has("set", "bridge", "ports", "hvaaaaaaaaaa"));
+    free(run_output("nft", "flush", "ruleset"));
+    fd_close(fixture->a);
+    fixture->a = plug(fixture, ID_A, fixture->address_a);
+    assert_true(filter_has("set", "bridge", "sources", SOURCE_A));
+    assert_true(filter_has("set", "bridge", "sources", SOURCE_B));
+}
+
+/* More than may be on their way out at a time; net_free() waits for those. */
+static void test_many_come_and_go(void **state)
+{
+    struct fixture *fixture = *state;
+    struct net_config config = NET_CONFIG_INIT;
+    CLEANUP(netlink_cleanup) struct netlink *netlink = NULL;
+    CLEANUP_FREE struct netlink_link *links = NULL;
+    struct error err = ERROR_INIT;
+    size_t n = 0;
+
+    netns_required();
+    for (int i = 0; i < 80; i++) {
+        char id[16];
+        struct net_endpoint_spec spec = {.id = id, .address = fixture->address_b + 1};
+        struct net_endpoint endpoint;
+
+        snprintf(id, sizeof(id), "f%09d", i);
+        assert_done(net_endpoint_create(fixture->net, &spec, &endpoint, &err), err);
+        assert_done(net_endpoint_delete(fixture->net, id, &err), err);
+        assert_done(net_endpoint_delete(fixture->net, id, &err), err);
+    }
+    net_free(fixture->net);
+    assert_false(filter_has("set", "bridge", "ports", "hvf"));
+    assert_false(filter_has("set", "bridge", "sources", "hvf"));
+    assert_done(netlink_open(-EBADF, &netlink, &err), err);
+    assert_done(netlink_list_links(netlink, &links, &n, &err), err);
+    for (size_t i = 0; i < n; i++)
+        assert_false(string_starts_with(links[i].name, "hvf"));
+    assert_done(net_open(&config, &fixture->net, &err), err);
+    assert_done(net_adopt(fixture->net, NULL, 0, NULL, &err), err);
+}
+
+/* The state in which a deleted endpoint's port waits for its end: nothing passes. */
+static void test_a_disabled_port(void **state)
+{
+    struct fixture *fixture = *state;
+    CLEANUP(netlink_cleanup) struct netlink *netlink = NULL;
+    CLEANUP_CLOSE int in_a = -EBADF;
+    struct netlink_link link;
+    struct error err = ERROR_INIT;
+
+    netns_required();
+    in_a = netns_listen(fixture->a, 80);
+    assert_reaches(fixture->b, "172.29.0.2", 80, in_a, NULL);
+    assert_done(netlink_open(-EBADF, &netlink, &err), err);
+    assert_done(netlink_find_name(netlink, "hvaaaaaaaaaa", &link, &err), err);
+    assert_done(netlink_disable_port(netlink, link.index, &err), err);
+    assert_int_equal(netns_connect(fixture->b, "172.29.0.2", 80, NETNS_REFUSAL_MS), -ETIMEDOUT);
+    assert_int_equal(netns_connect(fixture->a, "172.29.0.3", 80, NETNS_REFUSAL_MS), -ETIMEDOUT);
+    assert_done(netlink_find_name(netlink, "uplink", &link, &err), err);
+    assert_true(netlink_disable_port(netlink, link.index, NULL) < 0); /* not a port */
 }
 
 static void test_tap(void **state)
@@ -387,6 +548,7 @@ static void test_tap(void **state)
     second = net_endpoint_open(&endpoint, NULL);
     assert_int_equal(second, -EBUSY);
     assert_done(net_endpoint_delete(fixture->net, "dddddddddd04", &err), err);
+    net_endpoint_settle(fixture->net);
     assert_false(link_exists("hvdddddddddd"));
 }
 
@@ -503,6 +665,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_restart_keeps_what_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_packet_socket_and_forged_frames, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tap, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_elements_come_and_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_replaced_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_tampered_tables_are_healed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_many_come_and_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_disabled_port, setup, teardown),
         cmocka_unit_test_setup_teardown(test_forward_policy_drop_of_another_table, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_default_subnet_that_is_in_use_is_passed_over, setup,
                                         teardown),
