@@ -40,8 +40,7 @@ static int check_keys(const struct daemon_config *config, const json_t *document
     const char *key = NULL;
     const json_t *value = NULL;
 
-    json_object_foreach((json_t *)(uintptr_t)document, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)document, key, value) {
         const struct daemon_option *option = find_key(key);
 
         if ((!option && strv_append(&unknown, key) < 0) ||
@@ -75,8 +74,7 @@ static int read_map(const json_t *document, const char *key, char ***ret, struct
     if (json_object_size(map) > DAEMON_LIST_MAX)
         return error_set_class(err, ERROR_INVALID, "'%s' has more than %d members", key,
                                DAEMON_LIST_MAX);
-    json_object_foreach(map, name, value)
-    {
+    json_object_foreach (map, name, value) {
         if (!json_is_string(value))
             return error_set_class(err, ERROR_INVALID, "'%s' in '%s' must be a string", name, key);
         if (strv_appendf(&list, "%s=%s", name, json_string_value(value)) < 0)

@@ -64,7 +64,8 @@ int api_plugin_list(void *context, struct request *request, struct reply *reply,
     return reply_json(reply, 200, json_array(), err);
 }
 
-/* "docker inspect NAME" asks for each kind of object in turn, and only this answer lets it go on. */
+/* "docker inspect NAME" asks for each kind of object in turn, and only this answer lets it go on.
+ */
 int api_plugin_missing(void *context, struct request *request, struct reply *reply,
                        struct error *err)
 {

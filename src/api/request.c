@@ -145,8 +145,7 @@ static int normalize_filter(const json_t *values, json_t *into, size_t *count, s
     size_t i = 0;
 
     if (json_is_array(values)) {
-        json_array_foreach(values, i, value)
-        {
+        json_array_foreach (values, i, value) {
             if (!json_is_string(value))
                 return error_set_class(err, ERROR_INVALID, "invalid filter");
             if (json_array_append(into, value) < 0)
@@ -188,8 +187,7 @@ int request_parse_filters(const char *text, json_t **ret, struct error *err)
                                REQUEST_FILTERS_MAX);
     if (json_parse(text, strlen(text), &document, NULL) < 0 || !json_is_object(document))
         return error_set_class(err, ERROR_INVALID, "invalid filter");
-    json_object_foreach(document, name, values)
-    {
+    json_object_foreach (document, name, values) {
         json_t *list = json_array();
         int r = 0;
 

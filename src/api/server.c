@@ -158,8 +158,8 @@ struct server *server_stop(struct server *server)
     server->is_stopping = true;
     (void)fd_write_full(server->stop_fd, &one, sizeof(one));
     /* libmicrohttpd waits for these threads but does not wake them. */
-    LIST_FOR_EACH(exchange, &server->hijacked, struct exchange, link)
-    shutdown(exchange->hijacked_fd, SHUT_RDWR);
+    LIST_FOR_EACH (exchange, &server->hijacked, struct exchange, link)
+        shutdown(exchange->hijacked_fd, SHUT_RDWR);
     pthread_mutex_unlock(&server->lock);
     return server_free(server);
 }

@@ -64,8 +64,8 @@ int file_write(int dirfd, const char *path, const char *text, struct error *err)
 int file_write_atomic(int dirfd, const char *path, const void *data, size_t length, mode_t mode,
                       struct error *err);
 
-/* As file_write_atomic(), without fsync: readers and killed programs see the old content or the new;
- * after a power cut it may be either, or empty. For files that mean nothing after a reboot. */
+/* As file_write_atomic(), without fsync: readers and killed programs see the old content or the
+ * new; after a power cut it may be either, or empty. For files that mean nothing after a reboot. */
 int file_replace(int dirfd, const char *path, const void *data, size_t length, mode_t mode,
                  struct error *err);
 

@@ -116,8 +116,7 @@ static int run_ls(struct cli *cli, const struct options *options, struct error *
         /* what the engine said, numbers as numbers */
         return list_print(cli->out, format, wide, wide, answer, err);
     }
-    json_array_foreach(answer, i, item)
-    {
+    json_array_foreach (answer, i, item) {
         r = append_row(rows, item, !options_flag(options, "no-trunc"), err);
         if (r < 0)
             return r;

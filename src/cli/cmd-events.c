@@ -61,7 +61,9 @@ static void print_attributes(FILE *out, json_t *attributes)
     json_t *value = NULL;
     size_t n = 0;
 
-    json_object_foreach(attributes, name, value) if (n < EVENT_ATTRIBUTES_MAX) names[n++] = name;
+    json_object_foreach (attributes, name, value)
+        if (n < EVENT_ATTRIBUTES_MAX)
+            names[n++] = name;
     if (n == 0)
         return;
     qsort(names, n, sizeof(names[0]), compare_names);

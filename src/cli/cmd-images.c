@@ -106,8 +106,7 @@ static const char *digest_of(const json_t *item, const char *repository)
     json_t *entry = NULL;
     size_t i = 0;
 
-    json_array_foreach(list, i, entry)
-    {
+    json_array_foreach (list, i, entry) {
         const char *text = string_or(json_string_value(entry), "");
 
         if (strncmp(text, repository, length) == 0 && text[length] == '@')
@@ -123,8 +122,7 @@ static int append_digest_rows(json_t *rows, const json_t *item, bool truncate)
     size_t i = 0;
     int r = 0;
 
-    json_array_foreach(list, i, entry)
-    {
+    json_array_foreach (list, i, entry) {
         const char *text = string_or(json_string_value(entry), NONE "@" NONE);
         const char *at = strchr(text, '@');
         CLEANUP_FREE char *repository = strndup(text, strcspn(text, "@"));
@@ -146,8 +144,7 @@ static int append_image(json_t *rows, const json_t *item, bool truncate)
     size_t n = 0;
     size_t i = 0;
 
-    json_array_foreach(tags, i, entry)
-    {
+    json_array_foreach (tags, i, entry) {
         const char *text = string_or(json_string_value(entry), NONE ":" NONE);
         size_t length = name_length(text);
         CLEANUP_FREE char *repository = strndup(text, length);
@@ -188,10 +185,9 @@ static int run(struct cli *cli, const struct options *options, struct error *err
     size_t i = 0;
     int r = get(cli, options, &answer, err);
 
-    json_array_foreach(answer, i,
-                       item) if (r >= 0 &&
-                                 append_image(rows, item, !options_flag(options, "no-trunc")) < 0)
-        r = error_oom(err);
+    json_array_foreach (answer, i, item)
+        if (r >= 0 && append_image(rows, item, !options_flag(options, "no-trunc")) < 0)
+            r = error_oom(err);
     if (r < 0)
         return r;
     if (options_flag(options, "quiet") && !options_given(options, "format")) {

@@ -34,8 +34,7 @@ static void print_words(FILE *out, const json_t *list)
     json_t *item = NULL;
     size_t i = 0;
 
-    json_array_foreach(list, i, item)
-    {
+    json_array_foreach (list, i, item) {
         fputc(' ', out);
         text_print(out, string_or(json_string_value(item), ""));
     }
@@ -50,8 +49,7 @@ static void print_lines(FILE *out, const char *title, const json_t *list)
     if (json_array_size(list) == 0)
         return;
     fprintf(out, " %s:\n", title);
-    json_array_foreach(list, i, item)
-    {
+    json_array_foreach (list, i, item) {
         fputs("  ", out);
         text_print(out, string_or(json_string_value(item), ""));
         fputc('\n', out);
@@ -64,8 +62,7 @@ static void print_driver_status(FILE *out, const json_t *info)
     json_t *pair = NULL;
     size_t i = 0;
 
-    json_array_foreach(list, i, pair)
-    {
+    json_array_foreach (list, i, pair) {
         fputs("  ", out);
         text_print(out, string_or(json_string_value(json_array_get(pair, 0)), ""));
         fputs(": ", out);
@@ -97,8 +94,7 @@ static void print_runtimes(FILE *out, const json_t *info)
     if (json_object_size(runtimes) == 0)
         return;
     fputs(" Runtimes:", out);
-    json_object_foreach(runtimes, name, runtime)
-    {
+    json_object_foreach (runtimes, name, runtime) {
         fputc(' ', out);
         text_print(out, name);
     }
@@ -114,8 +110,7 @@ static void print_security(FILE *out, const json_t *info)
 
     if (json_array_size(list) > 0)
         fputs(" Security Options:\n", out);
-    json_array_foreach(list, i, item)
-    {
+    json_array_foreach (list, i, item) {
         CLEANUP_STRV char **parts = NULL;
 
         if (strv_split(string_or(json_string_value(item), ""), ',', &parts) < 0)
@@ -211,8 +206,7 @@ static void print_info(struct cli *cli, const json_t *info)
     }
     fputc('\n', cli->out);
     fflush(cli->out);
-    json_array_foreach(json_object_get(info, "Warnings"), i, warning)
-    {
+    json_array_foreach (json_object_get(info, "Warnings"), i, warning) {
         text_print(cli->err, string_or(json_string_value(warning), ""));
         fputc('\n', cli->err);
     }

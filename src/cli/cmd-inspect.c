@@ -99,8 +99,7 @@ static int print_found(struct cli *cli, const char *format, const json_t *found,
         fprintf(cli->out, "%s\n", text);
         return 0;
     }
-    json_array_foreach(found, i, object)
-    {
+    json_array_foreach (found, i, object) {
         r = template_print(cli->out, format, object, err);
         if (r < 0)
             return r;

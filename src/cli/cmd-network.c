@@ -49,9 +49,9 @@ static char *join_labels(json_t *labels)
     const char *name = NULL;
     json_t *value = NULL;
 
-    json_object_foreach(labels, name, value) if (strv_appendf(&parts, "%s=%s", name,
-                                                              string_or(json_string_value(value),
-                                                                        "")) < 0) return NULL;
+    json_object_foreach (labels, name, value)
+        if (strv_appendf(&parts, "%s=%s", name, string_or(json_string_value(value), "")) < 0)
+            return NULL;
     return parts ? strv_join(parts, ",") : string_format("%s", "");
 }
 
@@ -92,8 +92,9 @@ static int run(struct cli *cli, const struct options *options, struct error *err
         r = filters_to_query(filters, &query, err);
     if (r == 0)
         r = client_get(cli->client, query_text(&query), &answer, err);
-    json_array_foreach(answer, i, item) if (r >= 0) r =
-        append_row(rows, item, !options_flag(options, "no-trunc"), err);
+    json_array_foreach (answer, i, item)
+        if (r >= 0)
+            r = append_row(rows, item, !options_flag(options, "no-trunc"), err);
     if (r < 0)
         return r;
     if (options_flag(options, "quiet") && !options_given(options, "format")) {

@@ -90,8 +90,7 @@ static int run_containers(struct cli *cli, const struct options *options, struct
     deleted = json_object_get(answer, "ContainersDeleted");
     if (json_array_size(deleted) > 0)
         fprintf(cli->out, "Deleted Containers:\n");
-    json_array_foreach(deleted, i, id)
-    {
+    json_array_foreach (deleted, i, id) {
         text_print(cli->out, string_or(json_string_value(id), ""));
         fputc('\n', cli->out);
     }
@@ -137,7 +136,8 @@ static int run_images(struct cli *cli, const struct options *options, struct err
     deleted = json_object_get(answer, "ImagesDeleted");
     if (json_array_size(deleted) > 0)
         fprintf(cli->out, "Deleted Images:\n");
-    json_array_foreach(deleted, i, item) print_image(cli, item);
+    json_array_foreach (deleted, i, item)
+        print_image(cli, item);
     if (json_array_size(deleted) > 0)
         fputc('\n', cli->out);
     print_reclaimed(cli, answer);

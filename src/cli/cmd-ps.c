@@ -80,8 +80,7 @@ static char *join_object(json_t *object, bool with_values)
     const char *name = NULL;
     json_t *value = NULL;
 
-    json_object_foreach(object, name, value)
-    {
+    json_object_foreach (object, name, value) {
         int r = with_values
                     ? strv_appendf(&parts, "%s=%s", name, string_or(json_string_value(value), ""))
                     : strv_append(&parts, name);
@@ -97,8 +96,7 @@ static char *join_mounts(const json_t *mounts, bool truncate, size_t *ret_local)
     json_t *mount = NULL;
     size_t i = 0;
 
-    json_array_foreach(mounts, i, mount)
-    {
+    json_array_foreach (mounts, i, mount) {
         const char *name = text_of(mount, "Name");
         CLEANUP_FREE char *text = NULL;
 
@@ -118,8 +116,7 @@ static char *join_names(const json_t *names, bool truncate)
     json_t *item = NULL;
     size_t i = 0;
 
-    json_array_foreach(names, i, item)
-    {
+    json_array_foreach (names, i, item) {
         const char *name = string_or(json_string_value(item), "");
 
         name += *name == '/';
@@ -220,8 +217,9 @@ static int run(struct cli *cli, const struct options *options, struct error *err
     size_t i = 0;
     int r = get(cli, options, &answer, err);
 
-    json_array_foreach(answer, i, item) if (r >= 0) r =
-        append_row(rows, item, !options_flag(options, "no-trunc"), err);
+    json_array_foreach (answer, i, item)
+        if (r >= 0)
+            r = append_row(rows, item, !options_flag(options, "no-trunc"), err);
     if (r < 0)
         return r;
     memcpy(columns, all_columns, n * sizeof(columns[0]));

@@ -21,8 +21,7 @@ static void print_removed(struct cli *cli, const json_t *answer)
     json_t *item = NULL;
     size_t i = 0;
 
-    json_array_foreach(answer, i, item)
-    {
+    json_array_foreach (answer, i, item) {
         const char *deleted = json_string_value(json_object_get(item, "Deleted"));
         const char *untagged = json_string_value(json_object_get(item, "Untagged"));
 

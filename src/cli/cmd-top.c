@@ -26,8 +26,7 @@ static void measure(const json_t *row, size_t widths[TOP_COLUMNS_MAX])
     json_t *cell = NULL;
     size_t i = 0;
 
-    json_array_foreach(row, i, cell)
-    {
+    json_array_foreach (row, i, cell) {
         CLEANUP_FREE char *text = cell_text(cell);
         size_t width = text_width(string_or(text, "")) + TOP_GAP;
 
@@ -41,8 +40,7 @@ static void print_row(FILE *out, const json_t *row, const size_t widths[TOP_COLU
     json_t *cell = NULL;
     size_t i = 0;
 
-    json_array_foreach(row, i, cell)
-    {
+    json_array_foreach (row, i, cell) {
         CLEANUP_FREE char *text = cell_text(cell);
         size_t have = text_width(string_or(text, ""));
         bool is_last = i + 1 == json_array_size(row) || i + 1 >= TOP_COLUMNS_MAX;
@@ -85,9 +83,11 @@ static int run(struct cli *cli, const struct options *options, struct error *err
     for (i = 0; i < TOP_COLUMNS_MAX; i++)
         widths[i] = TOP_CELL_MIN;
     measure(titles, widths);
-    json_array_foreach(rows, i, row) measure(row, widths);
+    json_array_foreach (rows, i, row)
+        measure(row, widths);
     print_row(cli->out, titles, widths);
-    json_array_foreach(rows, i, row) print_row(cli->out, row, widths);
+    json_array_foreach (rows, i, row)
+        print_row(cli->out, row, widths);
     return 0;
 }
 

@@ -104,7 +104,8 @@ static void print_server(FILE *out, const json_t *server)
         text_print(out, platform);
     }
     fputc('\n', out);
-    json_array_foreach(components, i, component) print_component(out, component);
+    json_array_foreach (components, i, component)
+        print_component(out, component);
     if (json_array_size(components) == 0)
         print_line(out, " Version:", text_of(server, "Version"));
 }

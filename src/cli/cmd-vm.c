@@ -102,8 +102,7 @@ static int run_probe(struct cli *cli, const struct options *options, struct erro
         return r;
     if (string_equal(format, "json"))
         return list_print(cli->out, format, columns, columns, answer, err);
-    json_array_foreach(answer, i, item)
-    {
+    json_array_foreach (answer, i, item) {
         r = append_row(rows, item, err);
         if (r < 0)
             return r;

@@ -105,8 +105,7 @@ static void print_warnings(struct cli *cli, const json_t *answer)
     json_t *warning = NULL;
     size_t i = 0;
 
-    json_array_foreach(warnings, i, warning)
-    {
+    json_array_foreach (warnings, i, warning) {
         fputs("WARNING: ", cli->err);
         text_print(cli->err, string_or(json_string_value(warning), ""));
         fputc('\n', cli->err);

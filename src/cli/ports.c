@@ -56,8 +56,7 @@ static size_t read_ports(const json_t *list, struct port *ports)
     size_t n = 0;
     size_t i = 0;
 
-    json_array_foreach(list, i, item)
-    {
+    json_array_foreach (list, i, item) {
         if (n >= PORTS_MAX)
             break;
         ports[n].ip = string_or(json_string_value(json_object_get(item, "IP")), "");

@@ -61,8 +61,7 @@ void table_print(FILE *out, const struct table_column *columns, const json_t *ro
     for (; columns[n_columns].header && n_columns < TABLE_COLUMNS_MAX; n_columns++)
         if (append_escaped(&cells, columns[n_columns].header) < 0)
             return;
-    json_array_foreach(rows, i, row)
-    {
+    json_array_foreach (rows, i, row) {
         for (size_t c = 0; c < n_columns; c++) {
             const char *text = json_string_value(json_object_get(row, columns[c].field));
 
@@ -78,8 +77,7 @@ void list_print_field(FILE *out, const json_t *rows, const char *field)
     json_t *row = NULL;
     size_t i = 0;
 
-    json_array_foreach(rows, i, row)
-    {
+    json_array_foreach (rows, i, row) {
         text_print(out, string_or(json_string_value(json_object_get(row, field)), ""));
         fputc('\n', out);
     }
@@ -118,8 +116,7 @@ static int print_template_table(FILE *out, const char *template, const struct ta
         return error_set_class(err, ERROR_INVALID, "the table has too many columns");
     if (append_split(&cells, header, n_columns) < 0)
         return error_oom(err);
-    json_array_foreach(rows, i, row)
-    {
+    json_array_foreach (rows, i, row) {
         CLEANUP_FREE char *line = NULL;
 
         r = template_render(template, row, &line, err);
@@ -145,8 +142,7 @@ int list_print(FILE *out, const char *format, const struct table_column *columns
     }
     if (string_starts_with(format, table_prefix))
         return print_template_table(out, format + sizeof(table_prefix) - 1, names, rows, err);
-    json_array_foreach(rows, i, row)
-    {
+    json_array_foreach (rows, i, row) {
         int r = template_print(out, format, row, err);
         if (r < 0)
             return r;

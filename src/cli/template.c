@@ -78,8 +78,7 @@ static int append_value(struct buffer *out, const json_t *value, int depth)
         return buffer_append_string(out, "<nil>");
     case JSON_ARRAY:
         r = buffer_append_char(out, '[');
-        json_array_foreach(value, i, member)
-        {
+        json_array_foreach (value, i, member) {
             if (r == 0 && i > 0)
                 r = buffer_append_char(out, ' ');
             if (r == 0)
@@ -91,8 +90,7 @@ static int append_value(struct buffer *out, const json_t *value, int depth)
     }
     r = buffer_append_string(out, "map[");
     writable = json_incref((json_t *)(uintptr_t)value); /* jansson iterates over non-const only */
-    json_object_foreach(writable, name, member)
-    {
+    json_object_foreach (writable, name, member) {
         if (r == 0 && i++ > 0)
             r = buffer_append_char(out, ' ');
         if (r == 0)

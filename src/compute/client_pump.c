@@ -177,8 +177,7 @@ static void take_exit(struct compute_client *client)
     size_t i;
     json_t *event;
 
-    json_array_foreach(client->events, i, event)
-    {
+    json_array_foreach (client->events, i, event) {
         const char *name = json_string_value(json_object_get(event, "event"));
         const char *exec = json_string_value(json_object_get(event, "exec"));
 

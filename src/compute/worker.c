@@ -237,8 +237,7 @@ static void finish(struct worker *worker)
         worker_note(worker, "%s", error.message);
     worker_stop_listening(worker);
     worker_streams_finish(worker);
-    LIST_FOR_EACH(client, &worker->clients, struct worker_client, node)
-    {
+    LIST_FOR_EACH (client, &worker->clients, struct worker_client, node) {
         if (client->wait_id)
             wire_connection_answer(client->connection, client->wait_id, worker_exit_event(worker));
         client->wait_id = 0;

@@ -15,8 +15,7 @@
 
 struct worker_client *worker_client_find(struct worker *worker, uint64_t serial)
 {
-    LIST_FOR_EACH(client, &worker->clients, struct worker_client, node)
-    {
+    LIST_FOR_EACH (client, &worker->clients, struct worker_client, node) {
         if (client->serial == serial)
             return client;
     }
@@ -38,8 +37,8 @@ static void client_free(struct worker_client *client)
 
 void worker_clients_free(struct worker *worker)
 {
-    LIST_FOR_EACH(client, &worker->clients, struct worker_client, node)
-    client_free(client);
+    LIST_FOR_EACH (client, &worker->clients, struct worker_client, node)
+        client_free(client);
 }
 
 /* --- requests --- */
@@ -265,8 +264,7 @@ void worker_broadcast(struct worker *worker, const char *name, json_t *members)
 {
     CLEANUP_JSON json_t *event = members;
 
-    LIST_FOR_EACH(client, &worker->clients, struct worker_client, node)
-    {
+    LIST_FOR_EACH (client, &worker->clients, struct worker_client, node) {
         if (event)
             (void)wire_connection_event(client->connection, name, json_copy(event));
     }
@@ -286,8 +284,7 @@ json_t *worker_exit_event(const struct worker *worker)
 
 bool worker_clients_drained(const struct worker *worker)
 {
-    LIST_FOR_EACH(client, &worker->clients, struct worker_client, node)
-    {
+    LIST_FOR_EACH (client, &worker->clients, struct worker_client, node) {
         if (wire_connection_queued(client->connection) > 0)
             return false;
     }

@@ -127,8 +127,7 @@ static int relay_open(struct worker *worker, struct worker_client *client, uint3
 
 static struct worker_exec *exec_find(const struct worker *worker, const char *id)
 {
-    LIST_FOR_EACH(exec, &worker->execs, struct worker_exec, node)
-    {
+    LIST_FOR_EACH (exec, &worker->execs, struct worker_exec, node) {
         if (string_equal(exec->id, id))
             return exec;
     }
@@ -155,15 +154,15 @@ json_t *worker_exec_ids(const struct worker *worker)
 {
     json_t *ids = json_array();
 
-    LIST_FOR_EACH(exec, &worker->execs, struct worker_exec, node)
-    (void)json_array_append_new(ids, json_string(exec->id));
+    LIST_FOR_EACH (exec, &worker->execs, struct worker_exec, node)
+        (void)json_array_append_new(ids, json_string(exec->id));
     return ids;
 }
 
 void worker_execs_free(struct worker *worker)
 {
-    LIST_FOR_EACH(exec, &worker->execs, struct worker_exec, node)
-    exec_free(worker, exec);
+    LIST_FOR_EACH (exec, &worker->execs, struct worker_exec, node)
+        exec_free(worker, exec);
 }
 
 static int exec_add(struct worker *worker, const json_t *request, struct worker_exec **ret,
@@ -202,8 +201,7 @@ static void forward_answered(struct wire_connection *connection, json_t *ok,
     (void)connection;
     /* The list of execs may have been emptied meanwhile: look it up by identity. */
     if (error && forward->exec) {
-        LIST_FOR_EACH(exec, &forward->worker->execs, struct worker_exec, node)
-        {
+        LIST_FOR_EACH (exec, &forward->worker->execs, struct worker_exec, node) {
             if (exec == forward->exec)
                 exec_free(forward->worker, exec);
         }

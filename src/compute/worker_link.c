@@ -53,8 +53,7 @@ static bool is_bind(const json_t *mount)
 
     if (string_equal(json_string_value(json_object_get(mount, "type")), "bind"))
         return true;
-    json_array_foreach(json_object_get(mount, "options"), i, option)
-    {
+    json_array_foreach (json_object_get(mount, "options"), i, option) {
         const char *text = json_string_value(option);
 
         if (string_equal(text, "bind") || string_equal(text, "rbind"))
@@ -72,8 +71,7 @@ static int carry_files(const struct worker *worker, json_t *request, json_t *con
 
     if (json_put(request, "files", files) < 0)
         return error_oom(err);
-    json_array_foreach(json_object_get(config, "mounts"), i, mount)
-    {
+    json_array_foreach (json_object_get(config, "mounts"), i, mount) {
         int r = is_bind(mount) ? carry_file(worker, mount, files, err) : 0;
 
         if (r < 0)
@@ -113,7 +111,8 @@ static json_t *interfaces_of(const struct compute_job *job)
     size_t i;
 
     if (job->isolation == COMPUTE_HYPERV) {
-        json_array_foreach(interfaces, i, interface)(void) json_object_del(interface, "link");
+        json_array_foreach (interfaces, i, interface)
+            (void)json_object_del(interface, "link");
     }
     return interfaces;
 }

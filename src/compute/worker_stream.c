@@ -31,8 +31,7 @@ struct worker_attachment {
 
 static bool stream_is_held(const struct worker *worker, enum log_stream stream)
 {
-    LIST_FOR_EACH(attachment, &worker->attachments, struct worker_attachment, node)
-    {
+    LIST_FOR_EACH (attachment, &worker->attachments, struct worker_attachment, node) {
         if (attachment->copies[stream].backlog.length > 0)
             return true;
     }
@@ -123,8 +122,7 @@ static void output_data(struct wire_channel *channel, const void *bytes, size_t 
 
     (void)channel;
     log_file_write(&worker->log, stream, bytes, length);
-    LIST_FOR_EACH(attachment, &worker->attachments, struct worker_attachment, node)
-    {
+    LIST_FOR_EACH (attachment, &worker->attachments, struct worker_attachment, node) {
         if (attachment->copies[stream].channel)
             copy_add(&attachment->copies[stream], bytes, length);
     }
@@ -135,8 +133,8 @@ static void output_data(struct wire_channel *channel, const void *bytes, size_t 
 static void output_over(struct worker *worker, enum log_stream stream)
 {
     worker->output[stream].ended = true;
-    LIST_FOR_EACH(attachment, &worker->attachments, struct worker_attachment, node)
-    copy_flush(&attachment->copies[stream]);
+    LIST_FOR_EACH (attachment, &worker->attachments, struct worker_attachment, node)
+        copy_flush(&attachment->copies[stream]);
 }
 
 static void output_end(struct wire_channel *channel, void *data)
@@ -167,8 +165,7 @@ static void close_input(struct worker *worker)
 /* Passes pending input on as far as the agent takes it. */
 static void pump_input(struct worker *worker)
 {
-    LIST_FOR_EACH(attachment, &worker->attachments, struct worker_attachment, node)
-    {
+    LIST_FOR_EACH (attachment, &worker->attachments, struct worker_attachment, node) {
         while (attachment->pending.length > 0) {
             size_t n;
             const void *bytes = wire_queue_peek(&attachment->pending, &n);
@@ -443,8 +440,7 @@ bool worker_streams_drained(const struct worker *worker)
 
 void worker_drop_stalled(struct worker *worker)
 {
-    LIST_FOR_EACH(attachment, &worker->attachments, struct worker_attachment, node)
-    {
+    LIST_FOR_EACH (attachment, &worker->attachments, struct worker_attachment, node) {
         for (int i = 0; i < LOG_STREAM_MAX; i++) {
             struct copy *copy = &attachment->copies[i];
 
@@ -461,6 +457,6 @@ void worker_drop_stalled(struct worker *worker)
 
 void worker_streams_free(struct worker *worker)
 {
-    LIST_FOR_EACH(attachment, &worker->attachments, struct worker_attachment, node)
-    attachment_free(attachment);
+    LIST_FOR_EACH (attachment, &worker->attachments, struct worker_attachment, node)
+        attachment_free(attachment);
 }

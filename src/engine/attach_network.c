@@ -276,8 +276,7 @@ int engine_network_adopt(struct engine *engine, struct error *err)
     adoption.specs = calloc(engine->n_containers + 1, sizeof(*adoption.specs));
     if (!adoption.adopted || !adoption.specs)
         return error_oom(err);
-    LIST_FOR_EACH(container, &engine->containers, struct container, node)
-    {
+    LIST_FOR_EACH (container, &engine->containers, struct container, node) {
         if (!container->worker_pid || !container->has_endpoint)
             continue;
         struct net_port *ports = NULL;

@@ -233,9 +233,9 @@ static json_t *system_json(struct container *container)
 static int running_ids(struct engine *engine, char ***ret)
 {
     ENGINE_STATE(engine);
-    LIST_FOR_EACH(container, &engine->containers, struct container, node)
-    if (container_is_running(container) && strv_append(ret, container->id) < 0)
-        return -ENOMEM;
+    LIST_FOR_EACH (container, &engine->containers, struct container, node)
+        if (container_is_running(container) && strv_append(ret, container->id) < 0)
+            return -ENOMEM;
     return 0;
 }
 
@@ -275,6 +275,8 @@ int engine_compute_kill(struct engine *engine, const char *id, struct error *err
     if (r < 0)
         return r;
     r = compute_client_kill(client, err);
+    if (r >= 0)
+        container_thaw(container, client);
     compute_client_free(client);
     if (r < 0)
         return r;

@@ -125,8 +125,7 @@ static int container_find(struct engine *engine, const char *reference, struct c
     struct container *found = NULL;
     bool ambiguous = false;
     size_t length = strlen(reference);
-    LIST_FOR_EACH(container, &engine->containers, struct container, node)
-    {
+    LIST_FOR_EACH (container, &engine->containers, struct container, node) {
         if (string_equal(container->id, reference) || string_equal(container->name, name)) {
             *ret = container;
             return 0;

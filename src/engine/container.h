@@ -75,12 +75,13 @@ struct container {
     int restart_count;               /* [state] */
     int restart_backoff;             /* [state] restarts since it last ran for a while */
     bool stopped_by_user;            /* [state] no restart policy applies */
-    bool worker_spent;   /* [state] the worker has had its run: it ends, and serves no other */
+    bool worker_spent;    /* [state] the worker has had its run: it ends, and serves no other */
     uint64_t run;         /* [state] number of the current or last run: guards late clean-up */
     bool cleaned;         /* [state] the last run's network and directories are given back */
     bool in_table;        /* [state] false once removed */
     bool start_requested; /* [state] between start and its outcome */
     bool keep_on_exit;    /* [state] during restart: --rm does not act */
+    bool connected;       /* [state] the network event "connect" was emitted for this run */
 
     /* These three are changed by the holder of both locks, and so read under either. */
     uint32_t address; /* host byte order, 0 none; leased in the store */

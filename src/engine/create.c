@@ -38,9 +38,9 @@ static int check_name(const char *name, struct error *err)
 
 static const struct container *name_owner(struct engine *engine, const char *name)
 {
-    LIST_FOR_EACH(container, &engine->containers, struct container, node)
-    if (string_equal(container->name, name))
-        return container;
+    LIST_FOR_EACH (container, &engine->containers, struct container, node)
+        if (string_equal(container->name, name))
+            return container;
     return NULL;
 }
 

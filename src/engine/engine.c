@@ -178,8 +178,7 @@ int engine_open(const struct engine_config *config, struct engine **ret, struct 
 
 static void free_containers(struct engine *engine)
 {
-    LIST_FOR_EACH(container, &engine->containers, struct container, node)
-    {
+    LIST_FOR_EACH (container, &engine->containers, struct container, node) {
         engine_execs_forget(engine, container);
         container_leave_table(container);
     }

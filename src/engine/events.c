@@ -129,8 +129,8 @@ static void event_publish(struct event_bus *bus, json_t *event)
     json_decref(bus->kept[bus->next]);
     bus->kept[bus->next] = json_incref(event);
     bus->next = (bus->next + 1) % EVENTS_KEPT;
-    LIST_FOR_EACH(subscription, &bus->subscribers, struct engine_subscription, node)
-    subscription_push(subscription, event);
+    LIST_FOR_EACH (subscription, &bus->subscribers, struct engine_subscription, node)
+        subscription_push(subscription, event);
     pthread_mutex_unlock(&bus->lock);
 }
 

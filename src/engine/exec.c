@@ -59,9 +59,9 @@ DEFINE_CLEANUP(struct exec *, exec_cleanup, exec_put)
 static struct exec *exec_find(struct engine *engine, const char *id)
 {
     struct exec *found = NULL;
-    LIST_FOR_EACH(exec, &engine->execs, struct exec, node)
-    if (string_equal(exec->id, id))
-        found = exec;
+    LIST_FOR_EACH (exec, &engine->execs, struct exec, node)
+        if (string_equal(exec->id, id))
+            found = exec;
     return found;
 }
 
@@ -95,8 +95,7 @@ static void exec_make_room(struct engine *engine, const struct container *contai
 {
     size_t n = 0;
     struct exec *oldest = NULL;
-    LIST_FOR_EACH(exec, &engine->execs, struct exec, node)
-    {
+    LIST_FOR_EACH (exec, &engine->execs, struct exec, node) {
         if (exec->container != container)
             continue;
         n++;
@@ -323,8 +322,7 @@ void engine_execs_container_ended(struct engine *engine, const struct container 
 {
     enum { EXIT_KILLED = 137 };
     ENGINE_STATE(engine);
-    LIST_FOR_EACH(exec, &engine->execs, struct exec, node)
-    {
+    LIST_FOR_EACH (exec, &engine->execs, struct exec, node) {
         if (exec->container != container || !exec->running)
             continue;
         exec->running = false;
@@ -336,8 +334,7 @@ void engine_execs_container_ended(struct engine *engine, const struct container 
 void engine_execs_forget(struct engine *engine, const struct container *container)
 {
     ENGINE_STATE(engine);
-    LIST_FOR_EACH(exec, &engine->execs, struct exec, node)
-    {
+    LIST_FOR_EACH (exec, &engine->execs, struct exec, node) {
         if (exec->container != container)
             continue;
         list_remove(&exec->node);
@@ -349,8 +346,7 @@ void engine_execs_forget(struct engine *engine, const struct container *containe
 json_t *engine_exec_ids(struct engine *engine, const struct container *container)
 {
     json_t *ids = NULL;
-    LIST_FOR_EACH(exec, &engine->execs, struct exec, node)
-    {
+    LIST_FOR_EACH (exec, &engine->execs, struct exec, node) {
         if (exec->container != container || !exec->running)
             continue;
         if (!ids)

@@ -17,9 +17,9 @@ int filter_values(const json_t *filters, const char *name, char ***ret, struct e
     if (json_is_object(filter)) {
         const char *key;
         json_t *on;
-        json_object_foreach((json_t *)(uintptr_t)filter, key,
-                            on) if (json_is_true(on) &&
-                                    strv_append(&values, key) < 0) return error_oom(err);
+        json_object_foreach ((json_t *)(uintptr_t)filter, key, on)
+            if (json_is_true(on) && strv_append(&values, key) < 0)
+                return error_oom(err);
     } else if (filter) {
         int r = json_get_strv(filters, name, FILTER_VALUES_MAX, &values, err);
         if (r < 0)
@@ -33,8 +33,7 @@ int filter_check_names(const json_t *filters, const char *const *known, struct e
 {
     const char *name;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)filters, name, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)filters, name, value) {
         bool found = false;
         for (size_t i = 0; known[i] && !found; i++)
             found = string_equal(known[i], name);

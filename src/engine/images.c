@@ -29,8 +29,7 @@ static int find_user(void *data, const char *image_id, char ret_container[65], b
     struct engine *engine = data;
     int found = 0;
     ENGINE_STATE(engine);
-    LIST_FOR_EACH(container, &engine->containers, struct container, node)
-    {
+    LIST_FOR_EACH (container, &engine->containers, struct container, node) {
         bool runs = container_is_running(container);
         if (!string_equal(container->image_id, image_id) || (found && !runs))
             continue;
@@ -47,8 +46,8 @@ static int64_t count_users(struct engine *engine, const char *image_id)
 {
     int64_t n = 0;
     ENGINE_STATE(engine);
-    LIST_FOR_EACH(container, &engine->containers, struct container, node)
-    n += string_equal(container->image_id, image_id);
+    LIST_FOR_EACH (container, &engine->containers, struct container, node)
+        n += string_equal(container->image_id, image_id);
     return n;
 }
 

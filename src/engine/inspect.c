@@ -208,8 +208,7 @@ static json_t *ports_json(const struct container *container)
     json_t *list = json_array();
     const char *key;
     json_t *bindings;
-    json_object_foreach(container->ports, key, bindings)
-    {
+    json_object_foreach (container->ports, key, bindings) {
         int number = 0;
         CLEANUP_STRV char **parts = NULL;
         if (strv_split(key, '/', &parts) < 0 || strv_length(parts) != 2 ||
@@ -220,8 +219,7 @@ static json_t *ports_json(const struct container *container)
                                   json_pack("{s:i, s:s}", "PrivatePort", number, "Type", parts[1]));
         size_t i;
         json_t *binding;
-        json_array_foreach(bindings, i, binding)
-        {
+        json_array_foreach (bindings, i, binding) {
             int host = 0;
             (void)string_to_int(
                 string_or(json_string_value(json_object_get(binding, "HostPort")), ""), 0, 65535,
@@ -344,8 +342,7 @@ static bool match_volume(const struct container *container, const char *value)
     CLEANUP_JSON json_t *mounts = engine_mounts_to_json(container);
     size_t i;
     json_t *mount;
-    json_array_foreach(mounts, i, mount)
-    {
+    json_array_foreach (mounts, i, mount) {
         if (string_equal(json_string_value(json_object_get(mount, "Name")), value) ||
             string_equal(json_string_value(json_object_get(mount, "Source")), value) ||
             string_equal(json_string_value(json_object_get(mount, "Destination")), value))
@@ -493,9 +490,11 @@ int engine_container_list(struct engine *engine, const struct engine_list_option
     /* Not under the state lock: it may be many files. */
     size_t i;
     json_t *entry;
-    json_array_foreach(list, i, entry) if (options->size) (void)json_put_i64(
-        entry, "SizeRw",
-        engine_container_size(engine, json_string_value(json_object_get(entry, "Id"))));
+    json_array_foreach (list, i, entry)
+        if (options->size)
+            (void)json_put_i64(
+                entry, "SizeRw",
+                engine_container_size(engine, json_string_value(json_object_get(entry, "Id"))));
     *ret = TAKE_PTR(list);
     return 0;
 }

@@ -97,8 +97,7 @@ static struct task *janitor_next(struct janitor *janitor, int64_t *ret_due)
 {
     int64_t now = monotonic_now();
     *ret_due = INT64_MAX;
-    LIST_FOR_EACH(task, &janitor->tasks, struct task, node)
-    {
+    LIST_FOR_EACH (task, &janitor->tasks, struct task, node) {
         if (task->due <= now) {
             list_remove(&task->node);
             return task;
@@ -168,8 +167,7 @@ struct janitor *janitor_free(struct janitor *janitor)
     pthread_cond_signal(&janitor->wake);
     pthread_mutex_unlock(&janitor->lock);
     pthread_join(janitor->thread, NULL);
-    LIST_FOR_EACH(task, &janitor->tasks, struct task, node)
-    {
+    LIST_FOR_EACH (task, &janitor->tasks, struct task, node) {
         list_remove(&task->node);
         container_put(task->container);
         free(task);

@@ -17,6 +17,7 @@
 enum {
     STOP_TIMEOUT_DEFAULT = 10, /* seconds, as docker */
     KILL_PATIENCE_MS = 10000,  /* how long a killed container may take to be gone */
+    EXIT_PATIENCE_MS = 2000,   /* how long one whose worker does not answer may seem to run */
     EXIT_COMMAND_NOT_FOUND = 127,
     EXIT_COMMAND_REFUSED = 126,
     EXIT_START_FAILED = 128,
@@ -92,6 +93,7 @@ static int start_locked(struct container *container, struct error *err)
     pid_t pid = 0;
     int r = container_prepare(container, &failure);
     if (r == 0) {
+        container_network_event(container, true);
         {
             ENGINE_STATE(container->engine);
             container->start_requested = true;
@@ -167,11 +169,33 @@ int engine_container_start(struct engine *engine, const char *reference, struct 
 
 /* --- signals --- */
 
+void container_thaw(struct container *container, struct compute_client *client)
+{
+    struct error ignored = ERROR_INIT;
+    {
+        ENGINE_STATE(container->engine);
+        if (container->status != CONTAINER_PAUSED)
+            return;
+    }
+    if (compute_client_call(client, "freeze", json_pack("{s:b}", "frozen", 0), NULL, &ignored) < 0)
+        return;
+    ENGINE_STATE(container->engine);
+    if (container->status != CONTAINER_PAUSED)
+        return;
+    container->status = CONTAINER_RUNNING;
+    (void)container_save(container, NULL);
+    engine_emit_container_locked(container->engine, container, "unpause", NULL);
+}
+
 static int send_signal(struct container *container, int signal, struct error *err)
 {
     CLEANUP_CLIENT struct compute_client *client = NULL;
     int r = compute_client_connect(container->runtime_dir, &client, err);
-    return r < 0 ? r : compute_client_signal(client, "", signal, false, err);
+    if (r >= 0)
+        r = compute_client_signal(client, "", signal, false, err);
+    if (r >= 0)
+        container_thaw(container, client);
+    return r;
 }
 
 static int not_running(struct container *container, struct error *err)
@@ -189,17 +213,16 @@ static void emit_kill(struct container *container, int number)
 {
     char text[8];
     (void)snprintf(text, sizeof(text), "%d", number);
-    engine_emit_container(container->engine, container, "kill",
-                          json_pack("{s:s}", "signal", text));
+    engine_emit_container(container->engine, container, "kill", json_pack("{s:s}", "signal", text));
 }
 
-/* The exit is reported by the loop thread while this one, perhaps, still waits for an answer: a
- * signal that finds nobody is only an error when the container does run. */
+/* The worker no longer listens when its container is over, and the loop thread may not have heard
+ * of that yet: a signal that finds nobody is only an error when the container goes on. */
 static int signal_container(struct container *container, int signal, struct error *err)
 {
     struct error failure = ERROR_INIT;
     int r = send_signal(container, signal, &failure);
-    if (r < 0 && !is_running(container))
+    if (r < 0 && container_wait_stopped(container, EXIT_PATIENCE_MS) == 0)
         return 0;
     return r < 0 ? error_copy(err, &failure) : 0;
 }
@@ -413,8 +436,9 @@ static int end_for_removal(struct container *container, unsigned flags, struct e
     /* Running, or attached to but never started: the worker ends with what it has. */
     CLEANUP_CLIENT struct compute_client *client = NULL;
     struct error ignored = ERROR_INIT;
-    if (compute_client_connect(container->runtime_dir, &client, &ignored) == 0)
-        (void)compute_client_kill(client, &ignored);
+    if (compute_client_connect(container->runtime_dir, &client, &ignored) == 0 &&
+        compute_client_kill(client, &ignored) >= 0)
+        container_thaw(container, client);
     if (container_wait_worker_gone(container, KILL_PATIENCE_MS) < 0)
         return error_set(err, -ETIMEDOUT, "could not kill container: %s does not end",
                          container->id);
@@ -478,8 +502,9 @@ static void kill_at_once(struct container *container)
         container->stopped_by_user = true;
     }
     emit_kill(container, SIGKILL);
-    if (compute_client_connect(container->runtime_dir, &client, &ignored) == 0)
-        (void)compute_client_kill(client, &ignored);
+    if (compute_client_connect(container->runtime_dir, &client, &ignored) == 0 &&
+        compute_client_kill(client, &ignored) >= 0)
+        container_thaw(container, client);
 }
 
 int engine_container_remove(struct engine *engine, const char *reference, unsigned flags,
@@ -505,8 +530,7 @@ static bool has_unwanted_label(const json_t *filters, const struct container *co
         return true;
     for (char **label = unwanted; label && *label; label++) {
         CLEANUP_JSON json_t *one = json_pack("{s:[s]}", "label", *label);
-        if (!one ||
-            filter_match_labels(one, "label", json_object_get(container->config, "Labels")))
+        if (!one || filter_match_labels(one, "label", json_object_get(container->config, "Labels")))
             return true;
     }
     return false;
@@ -523,8 +547,7 @@ static int collect_stopped(struct engine *engine, const json_t *filters, char **
     if (until && *until && timestamp_parse(*until, &limit) < 0)
         return error_set_class(err, ERROR_INVALID, "invalid filter 'until=%s'", *until);
     ENGINE_STATE(engine);
-    LIST_FOR_EACH(container, &engine->containers, struct container, node)
-    {
+    LIST_FOR_EACH (container, &engine->containers, struct container, node) {
         bool stopped = container->status == CONTAINER_EXITED ||
                        container->status == CONTAINER_CREATED ||
                        container->status == CONTAINER_DEAD;

@@ -2,8 +2,8 @@
  *
  * The files are <id>-json.log and, older, .1, .2, ... A reader holds the file it reads open; at its
  * end it looks for a newer one. Following, it sleeps on an epoll descriptor in which are the
- * directory's inotify(7) events, the container's end and a timer; the end is looked at before the last read,
- * so that nothing written before it is missed. */
+ * directory's inotify(7) events, the container's end and a timer; the end is looked at before the
+ * last read, so that nothing written before it is missed. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>

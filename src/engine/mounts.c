@@ -184,8 +184,7 @@ int engine_mounts_check(const struct container *container, char *const *binds, c
     }
     size_t i;
     json_t *mount;
-    json_array_foreach((json_t *)(uintptr_t)mounts, i, mount)
-    {
+    json_array_foreach ((json_t *)(uintptr_t)mounts, i, mount) {
         CLEANUP(mount_request_release) struct mount_request request = {0};
         int r = mount_parse(mount, &request, err);
         if (r == 0 && string_equal(request.type, "bind"))
@@ -217,8 +216,7 @@ static int add_tmpfs(struct spec_runtime *config, const json_t *tmpfs, struct er
 {
     const char *target;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)tmpfs, target, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)tmpfs, target, value) {
         const char *options = json_string_value(value);
         CLEANUP_FREE char *all = string_format(
             "nosuid,nodev,noexec%s%s", string_is_empty(options) ? "" : ",", string_or(options, ""));
@@ -252,8 +250,7 @@ int engine_mounts_add(const struct container *container, struct spec_runtime *co
     }
     size_t i;
     json_t *mount;
-    json_array_foreach(mounts, i, mount)
-    {
+    json_array_foreach (mounts, i, mount) {
         CLEANUP(mount_request_release) struct mount_request request = {0};
         if ((r = mount_parse(mount, &request, err)) < 0 ||
             (r = add_request(config, &request, err)) < 0)

@@ -32,6 +32,26 @@ char *engine_network_id(const struct engine *engine, const char *name)
     return id;
 }
 
+void container_network_event(struct container *container, bool connect)
+{
+    struct engine *engine = container->engine;
+    CLEANUP_FREE char *id = engine_network_id(engine, container->network);
+    const char *driver = "";
+    {
+        ENGINE_STATE(engine);
+        if (container->connected == connect)
+            return;
+        container->connected = connect;
+    }
+    for (size_t i = 0; i < NETWORKS; i++)
+        if (string_equal(network_names[i], container->network))
+            driver = network_drivers[i];
+    if (id)
+        engine_emit(engine, "network", connect ? "connect" : "disconnect", id,
+                    json_pack("{s:s, s:s, s:s}", "container", container->id, "name",
+                              container->network, "type", driver));
+}
+
 static json_t *ipam_json(const struct engine *engine)
 {
     char subnet[NET_SUBNET_TEXT_SIZE];
@@ -58,8 +78,7 @@ static json_t *bridge_options(const struct engine *engine)
 static json_t *members_json(struct engine *engine, const char *name)
 {
     json_t *members = json_object();
-    LIST_FOR_EACH(container, &engine->containers, struct container, node)
-    {
+    LIST_FOR_EACH (container, &engine->containers, struct container, node) {
         char address[NET_ADDRESS_TEXT_SIZE] = "";
         char mac[18] = "";
         if (!string_equal(container->network, name) || !container_is_running(container))

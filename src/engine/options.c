@@ -56,12 +56,26 @@ static int check_type(const char *key, const json_t *value, const json_t *defaul
     return error_set_class(err, ERROR_INVALID, "invalid JSON: %s has the wrong type", key);
 }
 
-static int check_labels(const json_t *config, struct error *err)
+/* What the image's values are merged into: merging goes over a wrong type as if it were nothing. */
+static int check_mergeable(const json_t *config, struct error *err)
 {
+    static const char *const lists[] = {"Cmd", "Entrypoint"};
+    static const char *const sets[] = {"Labels", "Volumes", "ExposedPorts"};
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        CLEANUP_STRV char **words = NULL;
+        int r = json_get_strv(config, lists[i], REQUEST_LIST_MAX, &words, err);
+        if (r < 0)
+            return r;
+    }
+    for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+        json_t *object;
+        int r = json_get_object(config, sets[i], &object, err);
+        if (r < 0)
+            return r;
+    }
     const char *key;
     json_t *value;
-    json_object_foreach(json_object_get(config, "Labels"), key, value)
-    {
+    json_object_foreach (json_object_get(config, "Labels"), key, value) {
         if (!json_is_string(value))
             return error_set_class(err, ERROR_INVALID, "invalid JSON: label %s is no string", key);
     }
@@ -78,8 +92,7 @@ static int merge_over_defaults(const char *defaults, const json_t *given, json_t
         return r;
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)given, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)given, key, value) {
         if (json_is_null(value))
             continue;
         r = check_type(key, value, json_object_get(merged, key), err);
@@ -171,7 +184,7 @@ static int merge_text(json_t *config, const char *name, const char *value)
 
 static int merge_image(json_t *config, const struct image_defaults *image, struct error *err)
 {
-    int r = check_labels(config, err);
+    int r = check_mergeable(config, err);
     if (r < 0 || (r = merge_env(config, image, err)) < 0)
         return r;
     r = merge_command(config, image);
@@ -407,8 +420,7 @@ static int check_endpoints(const json_t *body, struct error *err)
         return r;
     const char *name;
     json_t *endpoint;
-    json_object_foreach(endpoints, name, endpoint)
-    {
+    json_object_foreach (endpoints, name, endpoint) {
         json_t *ipam = NULL;
         const char *address = "";
         const char *address6 = "";

@@ -96,17 +96,16 @@ int engine_ports_parse(const json_t *host_config, const json_t *config, struct n
         return r;
     const char *key;
     json_t *value;
-    json_object_foreach(bindings, key, value)
-    {
+    json_object_foreach (bindings, key, value) {
         size_t i;
         json_t *binding;
         if (json_array_size(value) == 0 && (r = binding_add(key, NULL, &ports, &n, err)) < 0)
             return r;
-        json_array_foreach(value, i, binding) if ((r = binding_add(key, binding, &ports, &n, err)) <
-                                                  0) return r;
+        json_array_foreach (value, i, binding)
+            if ((r = binding_add(key, binding, &ports, &n, err)) < 0)
+                return r;
     }
-    json_object_foreach(exposed, key, value)
-    {
+    json_object_foreach (exposed, key, value) {
         struct net_port port;
         if ((r = port_key_parse(key, &port, err)) < 0)
             return r;
@@ -146,8 +145,9 @@ json_t *engine_ports_to_json(const struct net_port *ports, size_t n, const json_
     CLEANUP_JSON json_t *object = json_object();
     const char *key;
     json_t *value;
-    json_object_foreach(json_object_get(config, "ExposedPorts"), key,
-                        value) if (json_put(object, key, json_null()) < 0) return NULL;
+    json_object_foreach (json_object_get(config, "ExposedPorts"), key, value)
+        if (json_put(object, key, json_null()) < 0)
+            return NULL;
     for (size_t i = 0; i < n; i++) {
         char address[NET_ADDRESS_TEXT_SIZE];
         char number[8];
@@ -174,12 +174,10 @@ int engine_ports_from_json(const json_t *json, struct net_port **ret, size_t *re
     size_t n = 0;
     const char *key;
     json_t *list;
-    json_object_foreach((json_t *)(uintptr_t)json, key, list)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)json, key, list) {
         size_t i;
         json_t *binding;
-        json_array_foreach(list, i, binding)
-        {
+        json_array_foreach (list, i, binding) {
             int r = binding_add(key, binding, &ports, &n, err);
             if (r < 0)
                 return r;

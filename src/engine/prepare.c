@@ -49,8 +49,7 @@ int engine_storage_size(const json_t *host_config, uint64_t *ret, struct error *
     *ret = VM_SCRATCH_DEFAULT;
     const char *key;
     json_t *value;
-    json_object_foreach(options, key, value)
-    {
+    json_object_foreach (options, key, value) {
         if (!string_equal_nocase(key, "size"))
             return error_set_class(err, ERROR_INVALID, "unknown option %s", key);
         if (!json_is_string(value) || string_to_size(json_string_value(value), ret) < 0)
@@ -148,10 +147,9 @@ int engine_log_options(const struct container *container, struct compute_log *re
         return error_oom(err);
     const char *key;
     json_t *value;
-    json_object_foreach(
-        options, key,
-        value) if (strv_appendf(&all, "%s=%s", key, string_or(json_string_value(value), "")) <
-                   0) return error_oom(err);
+    json_object_foreach (options, key, value)
+        if (strv_appendf(&all, "%s=%s", key, string_or(json_string_value(value), "")) < 0)
+            return error_oom(err);
     for (char **option = all; *option; option++) {
         const char *equals = strchr(*option, '=');
         const char *text = equals ? equals + 1 : "";
@@ -282,7 +280,7 @@ static int start_worker(struct container *container, struct error *err)
     if (r < 0)
         return r;
     r = compute_worker_spawn(container->engine->config.worker_program, container->directory,
-                                 container->runtime_dir, &pid, err);
+                             container->runtime_dir, &pid, err);
     if (r < 0)
         return r;
     {
@@ -357,6 +355,7 @@ void container_cleanup(struct container *container)
             return;
     }
     container_network_detach(container);
+    container_network_event(container, false);
     cleanup_leftovers(container);
     ENGINE_STATE(container->engine);
     container->cleaned = true;

@@ -10,6 +10,7 @@
 #include "engine/container.h"
 #include "engine/engine.h"
 
+struct compute_client;
 struct event_bus;
 struct image_store;
 struct janitor;
@@ -161,6 +162,9 @@ int engine_write_file(const char *path, const void *data, size_t length, mode_t 
 /* --- networks.c --- */
 /* The 64-digit id of "bridge", "host" or "none" in this engine; malloc'd. */
 char *engine_network_id(const struct engine *engine, const char *name);
+/* Emits the "network" event "connect" at the beginning of a run, and "disconnect" at its end if it
+ * was connected. */
+void container_network_event(struct container *container, bool connect);
 
 /* --- wait.c --- */
 /* Waits until the container does not run, or until its worker is gone; timeout_ms -1: for ever.
@@ -191,6 +195,11 @@ void janitor_queue(struct janitor *janitor, enum janitor_task task, struct conta
 
 /* --- recover.c --- */
 int engine_recover(struct engine *engine, struct error *err);
+
+/* --- lifecycle.c --- */
+/* A frozen process takes no signal, not even SIGKILL where cgroups are of version 1: thaws a paused
+ * container after it was signalled, as moby does. */
+void container_thaw(struct container *container, struct compute_client *client);
 
 /* --- vm choice (compute.c) --- */
 /* The engine that a new hyperv container gets, or the error of row 14. Never a weaker isolation. */

@@ -54,6 +54,7 @@ static int ask_worker(struct container *container, struct compute_client *client
     if (!container_is_running(container))
         container->status = CONTAINER_RUNNING;
     container->pid = (pid_t)pid;
+    container->connected = true;
     if (started > 0)
         container->started = started;
     return 0;
@@ -151,9 +152,9 @@ static int sweep_unknown(struct engine *engine, struct error *err)
     CLEANUP_FREE char *path = string_format("%s/containers", engine->config.root);
     if (!path)
         return error_oom(err);
-    LIST_FOR_EACH(container, &engine->containers, struct container, node)
-    if (strv_append(&known, container->id) < 0)
-        return error_oom(err);
+    LIST_FOR_EACH (container, &engine->containers, struct container, node)
+        if (strv_append(&known, container->id) < 0)
+            return error_oom(err);
     int r = image_holds_retain(engine->images, known, err);
     if (r < 0)
         return r;
@@ -176,14 +177,14 @@ int engine_recover(struct engine *engine, struct error *err)
     int r = store_container_each(engine->store, load_one, engine, err);
     if (r < 0)
         return r;
-    LIST_FOR_EACH(container, &engine->containers, struct container, node)
-    recover_one(container);
+    LIST_FOR_EACH (container, &engine->containers, struct container, node)
+        recover_one(container);
     r = engine_network_adopt(engine, err);
     if (r == 0)
         r = sweep_unknown(engine, err);
     if (r < 0)
         return r;
-    LIST_FOR_EACH(container, &engine->containers, struct container, node)
-    settle_one(engine, container);
+    LIST_FOR_EACH (container, &engine->containers, struct container, node)
+        settle_one(engine, container);
     return 0;
 }

@@ -59,8 +59,7 @@ static int build_rlimits(const json_t *host, struct spec_process *process, struc
     int r = json_get_array(host, "Ulimits", &ulimits, err);
     if (r < 0)
         return r;
-    json_array_foreach(ulimits, i, ulimit)
-    {
+    json_array_foreach (ulimits, i, ulimit) {
         const char *name;
         int64_t soft = 0;
         int64_t hard = 0;
@@ -209,8 +208,9 @@ static int build_devices(const struct container *container, struct spec_runtime 
     }
     size_t i;
     json_t *device;
-    json_array_foreach(devices, i,
-                       device) if ((r = add_device(container, device, config, err)) < 0) return r;
+    json_array_foreach (devices, i, device)
+        if ((r = add_device(container, device, config, err)) < 0)
+            return r;
     return 0;
 }
 
@@ -280,18 +280,17 @@ static int build_lists(const struct container *container, struct spec_runtime *c
     if ((r = json_get_object(container->host_config, "Sysctls", &sysctls, err)) < 0 ||
         (r = json_get_bool(container->host_config, "Init", &init, err)) < 0)
         return r;
-    json_object_foreach(sysctls, key,
-                        value) if (strv_appendf(&config->linux_.sysctl, "%s=%s", key,
-                                                string_or(json_string_value(value), "")) <
-                                   0) return error_oom(err);
+    json_object_foreach (sysctls, key, value)
+        if (strv_appendf(&config->linux_.sysctl, "%s=%s", key,
+                         string_or(json_string_value(value), "")) < 0)
+            return error_oom(err);
     json_t *annotations = NULL;
     if ((r = json_get_object(container->host_config, "Annotations", &annotations, err)) < 0)
         return r;
-    json_object_foreach(
-        annotations, key,
-        value) if (!string_starts_with(key, "io.hull.") && json_is_string(value) &&
-                   spec_runtime_set_annotation(config, key, json_string_value(value)) <
-                       0) return error_oom(err);
+    json_object_foreach (annotations, key, value)
+        if (!string_starts_with(key, "io.hull.") && json_is_string(value) &&
+            spec_runtime_set_annotation(config, key, json_string_value(value)) < 0)
+            return error_oom(err);
     if (init && spec_runtime_set_annotation(config, SPEC_ANNOTATION_INIT, "true") < 0)
         return error_oom(err);
     return 0;

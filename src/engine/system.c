@@ -26,8 +26,8 @@ enum { OS_RELEASE_MAX = 16 * 1024 };
 static void count_containers(struct engine *engine, int counts[CONTAINER_STATUS_MAX])
 {
     ENGINE_STATE(engine);
-    LIST_FOR_EACH(container, &engine->containers, struct container, node)
-    counts[container->status]++;
+    LIST_FOR_EACH (container, &engine->containers, struct container, node)
+        counts[container->status]++;
 }
 
 /* PRETTY_NAME of os-release(5). */

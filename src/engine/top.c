@@ -408,8 +408,7 @@ int top_format(const json_t *processes, const char *ps_args, json_t **ret, struc
     };
     size_t i;
     json_t *process;
-    json_array_foreach(json_object_get(processes, "processes"), i, process)
-    {
+    json_array_foreach (json_object_get(processes, "processes"), i, process) {
         row.process = process;
         if (add_row(rows, &selection, &row) < 0)
             return error_oom(err);

@@ -39,8 +39,7 @@ void engine_notify_waits(struct engine *engine, struct container *container,
                          enum engine_notice notice)
 {
     pthread_cond_broadcast(&engine->changed);
-    LIST_FOR_EACH(wait, &engine->waits, struct engine_wait, node)
-    {
+    LIST_FOR_EACH (wait, &engine->waits, struct engine_wait, node) {
         if (wait->container != container)
             continue;
         bool decides = notice == ENGINE_NOTICE_REMOVED ||

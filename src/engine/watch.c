@@ -74,8 +74,9 @@ static void announce_exit(struct container *container, const struct exit_record 
     (void)snprintf(seconds, sizeof(seconds), "%lld", (long long)(ran > 0 ? ran : 0));
     if (record->oom_killed)
         engine_emit_container_locked(container->engine, container, "oom", NULL);
-    engine_emit_container_locked(container->engine, container, "die",
-                                 json_pack("{s:s, s:s}", "exitCode", code, "execDuration", seconds));
+    engine_emit_container_locked(
+        container->engine, container, "die",
+        json_pack("{s:s, s:s}", "exitCode", code, "execDuration", seconds));
 }
 
 /* The container's first process is over, unless that was known already. */
@@ -129,8 +130,8 @@ static void exit_event(struct container *container, const json_t *event)
 }
 
 /* The loop watches a descriptor of its own. The connection closes its one when its peer goes; then
- * epoll_ctl(2) could no longer take it out of the set, in which it stays for as long as a child that
- * another thread has forked holds a copy, with this container as its data. */
+ * epoll_ctl(2) could no longer take it out of the set, in which it stays for as long as a child
+ * that another thread has forked holds a copy, with this container as its data. */
 static int watch_connection(struct engine *engine, struct container *container)
 {
     int fd = fd_dup(compute_client_fd(container->events));
@@ -310,15 +311,13 @@ void engine_watch_stop(struct engine *engine)
         watch_wake(engine);
         pthread_join(engine->loop_thread, NULL);
     }
-    LIST_FOR_EACH(adoption, &engine->adopted, struct adoption, node)
-    {
+    LIST_FOR_EACH (adoption, &engine->adopted, struct adoption, node) {
         list_remove(&adoption->node);
         compute_client_free(adoption->client);
         container_put(adoption->container);
         free(adoption);
     }
-    LIST_FOR_EACH(container, &engine->containers, struct container, node)
-    {
+    LIST_FOR_EACH (container, &engine->containers, struct container, node) {
         forget_connection(container);
     }
     loop_remove(&engine->wake);

@@ -38,16 +38,14 @@ void holds_free(struct image_store *store)
 {
     if (!store->holds.next)
         return;
-    LIST_FOR_EACH(hold, &store->holds, struct store_hold, node)
-    {
+    LIST_FOR_EACH (hold, &store->holds, struct store_hold, node) {
         hold_free(hold);
     }
 }
 
 static struct store_hold *find_hold(const struct image_store *store, const char *holder)
 {
-    LIST_FOR_EACH(hold, &store->holds, struct store_hold, node)
-    {
+    LIST_FOR_EACH (hold, &store->holds, struct store_hold, node) {
         if (strcmp(hold->holder, holder) == 0)
             return hold;
     }
@@ -175,8 +173,7 @@ int image_holds_retain(struct image_store *store, char *const *holders, struct e
 {
     int r = 0;
     store_lock(store);
-    LIST_FOR_EACH(hold, &store->holds, struct store_hold, node)
-    {
+    LIST_FOR_EACH (hold, &store->holds, struct store_hold, node) {
         if (r == 0 && !strv_contains(holders, hold->holder))
             r = drop_hold(store, hold, err);
     }

@@ -146,8 +146,7 @@ void store_lease_end(struct image_store *store, struct store_lease *lease, bool 
 
 static bool claim_is_taken(const struct image_store *store, const char *key)
 {
-    LIST_FOR_EACH(claim, &store->claims, struct store_claim, node)
-    {
+    LIST_FOR_EACH (claim, &store->claims, struct store_claim, node) {
         if (strcmp(claim->key, key) == 0)
             return true;
     }

@@ -74,13 +74,11 @@ static int collect(const struct image_store *store, struct names *blobs, struct 
         r |= names_add(blobs, store->entries[i].blobs);
         r |= names_add(chains, store->entries[i].chains);
     }
-    LIST_FOR_EACH(lease, &store->leases, struct store_lease, node)
-    {
+    LIST_FOR_EACH (lease, &store->leases, struct store_lease, node) {
         r |= names_add(blobs, lease->blobs);
         r |= names_add(chains, lease->chains);
     }
-    LIST_FOR_EACH(hold, &store->holds, struct store_hold, node)
-    {
+    LIST_FOR_EACH (hold, &store->holds, struct store_hold, node) {
         r |= names_add(chains, hold->chains);
     }
     if (r < 0)

@@ -30,8 +30,7 @@ void net_unlock(struct net **net)
 
 struct net_record *net_find(struct net *net, const char *id)
 {
-    LIST_FOR_EACH(record, &net->records, struct net_record, node)
-    {
+    LIST_FOR_EACH (record, &net->records, struct net_record, node) {
         if (strcmp(record->id, id) == 0)
             return record;
     }

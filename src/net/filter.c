@@ -173,15 +173,13 @@ static int write_ip_table(struct net *net, struct error *err)
         r = put_ip_filter(&program, net);
     if (r == 0)
         r = buffer_append_string(&program, "}\n");
-    LIST_FOR_EACH(record, &net->records, struct net_record, node)
-    {
+    LIST_FOR_EACH (record, &net->records, struct net_record, node) {
         if (r == 0)
             r = put_peer(&program, net, record);
         if (r == 0)
             r = put_ports(&program, net, record);
     }
-    LIST_FOR_EACH(record, &net->retired, struct net_record, node)
-    {
+    LIST_FOR_EACH (record, &net->retired, struct net_record, node) {
         if (r == 0)
             r = put_peer(&program, net, record);
     }
@@ -214,15 +212,13 @@ static int write_bridge_table(struct net *net, struct error *err)
                       "}\n");
     if (r == 0)
         r = buffer_append_string(&program, "}\n");
-    LIST_FOR_EACH(record, &net->records, struct net_record, node)
-    {
+    LIST_FOR_EACH (record, &net->records, struct net_record, node) {
         if (r == 0)
             r = put_guard(&program, net, record);
         if (r == 0)
             r = put_source(&program, net, record);
     }
-    LIST_FOR_EACH(record, &net->retired, struct net_record, node)
-    {
+    LIST_FOR_EACH (record, &net->retired, struct net_record, node) {
         if (r == 0)
             r = put_guard(&program, net, record);
     }

@@ -37,10 +37,10 @@ void net_free(struct net *net)
     if (!net)
         return;
     net_retire_free(net->retire);
-    LIST_FOR_EACH(record, &net->records, struct net_record, node)
-    net_record_free(record);
-    LIST_FOR_EACH(record, &net->retired, struct net_record, node)
-    net_record_free(record);
+    LIST_FOR_EACH (record, &net->records, struct net_record, node)
+        net_record_free(record);
+    LIST_FOR_EACH (record, &net->retired, struct net_record, node)
+        net_record_free(record);
     elements_free(net->elements);
     pthread_mutex_destroy(&net->lock);
     free(net->warning);
@@ -302,8 +302,7 @@ int net_open(const struct net_config *config, struct net **ret, struct error *er
 
 static bool is_recorded(struct net *net, const char *name)
 {
-    LIST_FOR_EACH(record, &net->records, struct net_record, node)
-    {
+    LIST_FOR_EACH (record, &net->records, struct net_record, node) {
         if (strcmp(record->names.host, name) == 0)
             return true;
     }
@@ -405,8 +404,8 @@ int net_close(struct net *net, struct error *err)
     int r;
 
     net_retire_wait(net, NULL);
-    LIST_FOR_EACH(record, &locked->records, struct net_record, node)
-    net_record_free(record);
+    LIST_FOR_EACH (record, &locked->records, struct net_record, node)
+        net_record_free(record);
     r = close_links(net, report);
     net_retire_forget(net, NULL);
     if (r == 0)

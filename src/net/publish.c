@@ -67,8 +67,7 @@ static bool record_has(const struct net_record *record, const struct net_port *w
 
 static bool is_published(struct net *net, const struct net_port *wanted, unsigned number)
 {
-    LIST_FOR_EACH(record, &net->records, struct net_record, node)
-    {
+    LIST_FOR_EACH (record, &net->records, struct net_record, node) {
         if (record_has(record, wanted, number))
             return true;
     }

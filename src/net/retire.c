@@ -19,8 +19,7 @@ struct retire {
 /* The first that is neither gone nor stuck, with this name if there is one; or NULL. */
 static struct net_record *next_retired(struct net *net, const char *host)
 {
-    LIST_FOR_EACH(record, &net->retired, struct net_record, node)
-    {
+    LIST_FOR_EACH (record, &net->retired, struct net_record, node) {
         if (!record->stuck && (!host || strcmp(record->names.host, host) == 0))
             return record;
     }
@@ -113,8 +112,7 @@ int net_retire_start(struct net *net)
     size_t n = 0;
     int r;
 
-    LIST_FOR_EACH(record, &net->retired, struct net_record, node)
-    {
+    LIST_FOR_EACH (record, &net->retired, struct net_record, node) {
         if (++n == RETIRED_MAX)
             return -EAGAIN;
     }
@@ -150,8 +148,7 @@ bool net_retire_is_pending(struct net *net, const char *host)
 
 void net_retire_forget(struct net *net, const char *host)
 {
-    LIST_FOR_EACH(record, &net->retired, struct net_record, node)
-    {
+    LIST_FOR_EACH (record, &net->retired, struct net_record, node) {
         if (record->stuck && (!host || strcmp(record->names.host, host) == 0))
             net_record_free(record);
     }

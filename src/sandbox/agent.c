@@ -363,8 +363,7 @@ static int op_state(struct agent *agent, json_t *request, json_t **ret, struct e
     (void)request;
     if (!execs)
         return error_oom(err);
-    LIST_FOR_EACH(process, &agent->processes, struct agent_process, node)
-    {
+    LIST_FOR_EACH (process, &agent->processes, struct agent_process, node) {
         if (process != agent->first)
             (void)json_array_append_new(execs, json_string(process->exec));
     }
@@ -463,8 +462,8 @@ struct agent *agent_free(struct agent *agent)
     loop_remove(&agent->drain_timer);
     if (agent->sandbox)
         (void)sandbox_destroy(agent->sandbox, NULL);
-    LIST_FOR_EACH(process, &agent->processes, struct agent_process, node)
-    agent_process_free(process);
+    LIST_FOR_EACH (process, &agent->processes, struct agent_process, node)
+        agent_process_free(process);
     agent->connection = wire_connection_free(agent->connection);
     sandbox_free(agent->sandbox);
     spec_runtime_free(agent->config);
@@ -483,8 +482,7 @@ void agent_reap(struct agent *agent)
         if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
             return;
         if (agent) {
-            LIST_FOR_EACH(process, &agent->processes, struct agent_process, node)
-            {
+            LIST_FOR_EACH (process, &agent->processes, struct agent_process, node) {
                 if (process->process.pid == info.si_pid && !process->ended)
                     known = process;
             }

@@ -51,8 +51,7 @@ struct agent_process *agent_process_free(struct agent_process *process)
 
 struct agent_process *agent_process_find(struct agent *agent, const char *exec)
 {
-    LIST_FOR_EACH(process, &agent->processes, struct agent_process, node)
-    {
+    LIST_FOR_EACH (process, &agent->processes, struct agent_process, node) {
         if (string_equal(process->exec, exec))
             return process;
     }
@@ -116,8 +115,7 @@ static void drain_is_over(struct loop_source *source, uint32_t events)
 
     (void)events;
     loop_remove(source);
-    LIST_FOR_EACH(process, &agent->processes, struct agent_process, node)
-    {
+    LIST_FOR_EACH (process, &agent->processes, struct agent_process, node) {
         if (process == agent->first)
             continue;
         if (!process->ended) {

@@ -4,10 +4,16 @@
  * the pidfd of pid 1 and clones the program as its own sibling (CLONE_PARENT), because a process
  * that joins a pid namespace is not itself in it. Both are not dumpable, so that a process in the
  * container cannot look at them, trace them or reach the host through /proc/PID while they are
- * still copies of the caller. exec makes the program an ordinary one. */
+ * still copies of the caller. exec makes the program an ordinary one.
+ *
+ * The container's root can stop the program as soon as it is in the pid namespace (SIGSTOP), and
+ * whoever may write to his cgroup can freeze both. The caller serves the whole container, its end
+ * included, so it wakes the program now and then and waits for a limited time. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -19,6 +25,7 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "base/strings.h"
+#include "base/timestamp.h"
 #include "sandbox/capabilities.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/console.h"
@@ -28,6 +35,8 @@
 #include "sandbox/stage.h"
 #include "sandbox/state.h"
 #include "spec/runtime.h"
+
+enum { START_TIMEOUT_MS = 5000, WAKE_MS = 50, KILL_TIMEOUT_MS = 1000 };
 
 static int open_terminal(const struct launch *launch, struct program *program, int root_fd,
                          struct error *err)
@@ -80,6 +89,33 @@ static _Noreturn void run_program(struct launch *launch)
     program_run(&program);
 }
 
+static int compare_fds(const void *left, const void *right)
+{
+    return *(const int *)left - *(const int *)right;
+}
+
+/* With CAP_SYS_PTRACE the container sees descriptors through /proc/PID/fd also of a process that is
+ * not dumpable: log, link and sockets of the caller are closed before there is anybody to look. */
+static int close_others(const struct launch *launch)
+{
+    int kept[] = {
+        launch->stdio[0],     launch->stdio[1], launch->stdio[2],           launch->null_fd,
+        launch->parent_pidfd, launch->channel,  launch->sandbox->init.pidfd};
+    unsigned next = 0;
+
+    qsort(kept, sizeof(kept) / sizeof(kept[0]), sizeof(kept[0]), compare_fds);
+    for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+        unsigned fd = (unsigned)kept[i];
+
+        if (kept[i] < 0 || fd < next)
+            continue;
+        if (fd > next && syscall(SYS_close_range, next, fd - 1, 0) < 0)
+            return -errno;
+        next = fd + 1;
+    }
+    return syscall(SYS_close_range, next, ~0U, 0) < 0 ? -errno : 0;
+}
+
 static int join(const struct launch *launch, struct error *err)
 {
     struct sandbox *sandbox = launch->sandbox;
@@ -90,6 +126,8 @@ static int join(const struct launch *launch, struct error *err)
         return error_set_errno(err, -errno, "cannot hide the process");
     if (cgroup_directory_fd(sandbox->cgroup) < 0 && (r = cgroup_enter(sandbox->cgroup, 0, err)) < 0)
         return r;
+    if ((r = close_others(launch)) < 0)
+        return error_set_errno(err, r, "cannot close descriptors");
     if (setns(sandbox->init.pidfd, (int)flags) < 0)
         return error_set_errno(err, -errno, "cannot join the container's namespaces");
     if ((flags & CLONE_NEWUSER) &&
@@ -119,16 +157,42 @@ static _Noreturn void run_helper(struct launch *launch)
     _exit(EXIT_SUCCESS);
 }
 
+/* 0 when there is something to receive. */
+static int await(int channel, const struct process *program, int64_t deadline)
+{
+    struct pollfd poll_fd = {.fd = channel, .events = POLLIN};
+
+    while (timestamp_monotonic() < deadline) {
+        int n = poll(&poll_fd, 1, WAKE_MS);
+
+        if (n > 0)
+            return 0;
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n == 0 && program->pid > 0)
+            (void)process_signal(program, SIGCONT);
+    }
+    return -ETIMEDOUT;
+}
+
 /* PID of the helper and READY of the program come in either order; FAILED or the end is last. */
 static int receive_all(int channel, struct process *process, int *ret_terminal, struct error *err)
 {
+    int64_t deadline = timestamp_monotonic() + START_TIMEOUT_MS * INT64_C(1000000);
     int result = 0;
 
     for (;;) {
         struct stage_message message;
         int fd = -EBADF;
-        int r = stage_receive(channel, &message, &fd);
+        int r = await(channel, process, deadline);
 
+        if (r == -ETIMEDOUT)
+            return error_set(err, r,
+                             "the program did not start in %d seconds: the container may "
+                             "have stopped it",
+                             START_TIMEOUT_MS / 1000);
+        if (r >= 0)
+            r = stage_receive(channel, &message, &fd);
         if (r < 0)
             return error_set_errno(err, r, "cannot hear from the program");
         if (message.kind == STAGE_READY && *ret_terminal < 0)
@@ -144,6 +208,15 @@ static int receive_all(int channel, struct process *process, int *ret_terminal, 
     if (result == 0 && process->pid <= 0)
         return error_set(err, -EPIPE, "the program vanished before it ran");
     return result;
+}
+
+/* What is frozen does not even die; it does when the container ends. */
+static void end(struct process *process)
+{
+    if (process->pid <= 0)
+        return;
+    (void)process_signal(process, SIGKILL);
+    (void)process_wait_timeout(process, KILL_TIMEOUT_MS, NULL);
 }
 
 static int spawn(struct launch *launch, int channel, struct process *process, int *ret_terminal,
@@ -163,7 +236,10 @@ static int spawn(struct launch *launch, int channel, struct process *process, in
         return error_set_errno(err, helper.pid, "cannot clone a helper");
     launch->channel = fd_close(launch->channel);
     r = receive_all(channel, process, ret_terminal, err);
-    (void)process_wait(&helper, NULL);
+    if (r < 0)
+        end(&helper);
+    else
+        (void)process_wait(&helper, NULL);
     process_release(&helper);
     return r;
 }
@@ -187,10 +263,7 @@ int exec_run(struct sandbox *sandbox, const struct spec_process *process,
     if (r >= 0)
         r = spawn(&launch, channel, &program, &terminal, err);
     if (r < 0) {
-        if (program.pid > 0) {
-            (void)process_signal(&program, SIGKILL);
-            (void)process_wait(&program, NULL);
-        }
+        end(&program);
         process_release(&program);
         return r;
     }

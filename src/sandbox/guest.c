@@ -18,6 +18,7 @@
 #include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -25,7 +26,13 @@
 #include <sys/wait.h>
 #include <termios.h>
 
-enum { CMDLINE_MAX = 4096, MODULES_LIST_MAX = 16384, NEW_ROOT_MODE = 0755 };
+enum {
+    CMDLINE_MAX = 4096,
+    MODULES_LIST_MAX = 16384,
+    NEW_ROOT_MODE = 0755,
+    FILES_SOFT = 1024,
+    FILES_HARD = 524288,
+};
 
 int guest_mount_checked(const char *source, const char *target, const char *type,
                         unsigned long flags, const char *options, struct error *err)
@@ -50,6 +57,16 @@ int guest_switch_root(struct error *err)
     return 0;
 }
 
+/* The kernel's hard limit of 4096 is below what a host gives its services; these are systemd's. */
+static int raise_limits(struct error *err)
+{
+    const struct rlimit files = {.rlim_cur = FILES_SOFT, .rlim_max = FILES_HARD};
+
+    return setrlimit(RLIMIT_NOFILE, &files) < 0
+               ? error_set_errno(err, -errno, "raising the limit of open files")
+               : 0;
+}
+
 int guest_mount(struct error *err)
 {
     static const struct {
@@ -71,7 +88,8 @@ int guest_mount(struct error *err)
         if (r < 0)
             return r;
     }
-    return sandbox_interfaces_configure(NULL, 0, -EBADF, err);
+    int r = raise_limits(err);
+    return r < 0 ? r : sandbox_interfaces_configure(NULL, 0, -EBADF, err);
 }
 
 /* --- modules --- */

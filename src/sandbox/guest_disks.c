@@ -85,8 +85,7 @@ static int mount_layers(const json_t *rootfs, struct sandbox_root *root, struct 
         return r;
     if (json_array_size(lower) > AGENT_LAYERS_MAX)
         return error_set_class(err, ERROR_INVALID, "more than %d layers", AGENT_LAYERS_MAX);
-    json_array_foreach(lower, i, index)
-    {
+    json_array_foreach (lower, i, index) {
         char target[64];
 
         if (!json_is_integer(index))
@@ -211,8 +210,7 @@ static int write_files(const json_t *request, struct error *err)
     if (json_array_size(files) > GUEST_FILES_MAX)
         return error_set_class(err, ERROR_INVALID, "more than %d files", GUEST_FILES_MAX);
     r = path_make_dirs(GUEST_FILES_DIR, 0755, err);
-    json_array_foreach(files, i, file)
-    {
+    json_array_foreach (files, i, file) {
         if (r >= 0)
             r = write_file(file, err);
     }

@@ -15,8 +15,7 @@ static int check_members(const json_t *json, struct error *err)
     json_t *value;
 
     /* Iteration does not change the object; jansson's iterators are not const. */
-    json_object_foreach((json_t *)(uintptr_t)json, name, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)json, name, value) {
         bool found = false;
 
         for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)

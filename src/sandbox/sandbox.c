@@ -306,6 +306,13 @@ int sandbox_exec(struct sandbox *sandbox, const struct spec_process *process,
 
 /* --- while it runs --- */
 
+/* On v1 a frozen process does not even die, and the container may have been frozen by others. */
+static void thaw_for(struct sandbox *sandbox, int signal)
+{
+    if (signal == SIGKILL && !cgroup_is_v2(sandbox->cgroup))
+        (void)sandbox_freeze(sandbox, false, NULL);
+}
+
 int sandbox_signal(struct sandbox *sandbox, int signal, bool all, struct error *err)
 {
     CLEANUP_FREE pid_t *pids = NULL;
@@ -316,11 +323,13 @@ int sandbox_signal(struct sandbox *sandbox, int signal, bool all, struct error *
         r = process_signal(&sandbox->init, signal);
         if (r == -ESRCH)
             return error_set_class(err, ERROR_CONFLICT, "container %s is not running", sandbox->id);
+        thaw_for(sandbox, signal);
         return r < 0 ? error_set_errno(err, r, "cannot signal container %s", sandbox->id) : 0;
     }
     r = sandbox_pids(sandbox, &pids, &n, err);
     for (size_t i = 0; r >= 0 && i < n; i++)
         (void)kill(pids[i], signal);
+    thaw_for(sandbox, signal);
     return r;
 }
 

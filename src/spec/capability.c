@@ -138,8 +138,7 @@ int capability_mask_from_json(const json_t *array, const char *what, uint64_t *r
 
     if (array && !json_is_array(array) && !json_is_null(array))
         return error_set_class(err, ERROR_INVALID, "'%s' must be an array", what);
-    json_array_foreach(array, i, item)
-    {
+    json_array_foreach (array, i, item) {
         int number = capability_from_string(json_string_value(item));
 
         if (number < 0)

@@ -74,8 +74,7 @@ static int get_set(const json_t *object, const char *name, char ***ret, struct e
     CLEANUP_STRV char **names = NULL;
     const char *key;
     json_t *value;
-    json_object_foreach(set, key, value)
-    {
+    json_object_foreach (set, key, value) {
         if (strv_append(&names, key) < 0)
             return error_oom(err);
     }
@@ -93,8 +92,7 @@ static int get_labels(const json_t *object, json_t **ret, struct error *err)
         return error_set_class(err, ERROR_INVALID, "'Labels' has too many members");
     const char *key;
     json_t *value;
-    json_object_foreach(labels, key, value)
-    {
+    json_object_foreach (labels, key, value) {
         if (!json_is_string(value))
             return error_set_class(err, ERROR_INVALID, "label '%s' must be a string", key);
     }

@@ -108,8 +108,7 @@ static int read_gids(const json_t *user, struct spec_process *process, struct er
 
     if (r <= 0)
         return r;
-    json_array_foreach(array, i, item)
-    {
+    json_array_foreach (array, i, item) {
         json_int_t gid = json_integer_value(item);
 
         if (!json_is_integer(item) || gid < 0 || gid > UINT32_MAX)
@@ -149,8 +148,7 @@ static int read_rlimits(const json_t *json, struct spec_process *process, struct
 
     if (r <= 0)
         return r;
-    json_array_foreach(array, i, item)
-    {
+    json_array_foreach (array, i, item) {
         const char *type = NULL;
         uint64_t soft = 0;
         uint64_t hard = 0;

@@ -62,8 +62,7 @@ int spec_read_map(const json_t *object, const char *name, char ***ret, struct er
     if (json_object_size(members) > SPEC_LIST_MAX)
         return error_set_class(err, ERROR_INVALID, "'%s' has more than %d members", name,
                                SPEC_LIST_MAX);
-    json_object_foreach(members, key, value)
-    {
+    json_object_foreach (members, key, value) {
         if (!*key || strchr(key, '='))
             return error_set_class(err, ERROR_INVALID, "'%s': invalid key '%s'", name, key);
         if (!json_is_string(value))

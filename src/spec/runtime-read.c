@@ -64,8 +64,7 @@ static int read_namespaces(const json_t *json, struct spec_linux *part, struct e
 
     if (r <= 0)
         return r;
-    json_array_foreach(array, i, item)
-    {
+    json_array_foreach (array, i, item) {
         const char *name = NULL;
         struct spec_namespace *namespace;
 

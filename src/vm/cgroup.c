@@ -21,7 +21,12 @@
 #include "base/strings.h"
 #include "base/timestamp.h"
 
-enum { CGROUP_FILE_MAX = 1024 * 1024, CPU_PERIOD_US = 100000, CPU_QUOTA_MIN_US = 1000 };
+enum {
+    CGROUP_FILE_MAX = 1024 * 1024,
+    CPU_PERIOD_US = 100000,
+    CPU_QUOTA_MIN_US = 1000,
+    MAKE_ROUNDS_MAX = 100
+};
 
 static const char *const v1_controllers[] = {"memory", "cpu", "pids"};
 static_assert(sizeof(v1_controllers) / sizeof(v1_controllers[0]) <= VM_CGROUP_TREES_MAX,
@@ -100,46 +105,64 @@ static int limit_v2(const char *directory, const struct vm_cgroup_limits *limits
         r = write_number(directory, "pids.max", limits->processes, true, err);
     if (r == 0 && limits->cpus > 0) {
         snprintf(text, sizeof(text), "%lld %d", quota(limits->cpus), CPU_PERIOD_US);
-        r = write_limit(directory, "cpu.max", text, true, err);
+        /* Nothing else limits it; memory is limited by the VM's size, too, processes by rlimit. */
+        if (!exists(directory, "cpu.max"))
+            return error_set(err, -EOPNOTSUPP,
+                             "cannot limit CPUs: cgroup controller 'cpu' is not available");
+        r = write_limit(directory, "cpu.max", text, false, err);
     }
     return r;
 }
 
 /* Version 2 hands controllers down one level at a time. A parent that has processes of its own
  * refuses (-EBUSY); then that controller is missing below, which is seen there. */
-static int delegate_v2(const char *mount, const char *path)
+static void delegate_v2(const char *parent)
 {
-    CLEANUP_FREE char *walk = path_join(mount, path);
+    for (size_t i = 0; i < sizeof(v1_controllers) / sizeof(v1_controllers[0]); i++) {
+        CLEANUP_FREE char *text = string_format("+%s", v1_controllers[i]);
 
-    if (!walk)
-        return -ENOMEM;
-    for (char *slash = walk + strlen(mount); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        for (size_t i = 0; i < sizeof(v1_controllers) / sizeof(v1_controllers[0]); i++) {
-            CLEANUP_FREE char *text = string_format("+%s", v1_controllers[i]);
+        if (text)
+            (void)write_limit(parent, "cgroup.subtree_control", text, true, NULL);
+    }
+}
 
-            if (text)
-                (void)write_limit(walk, "cgroup.subtree_control", text, true, NULL);
-        }
-        *slash = '/';
+/* Makes what is below the first `end` characters of `walk`, the mount. A level must exist before it
+ * can hand anything down. */
+static int make_levels(char *walk, size_t end, bool v2)
+{
+    while (walk[end]) {
+        char separator;
+        int r;
+
+        walk[end] = '\0';
+        if (v2)
+            delegate_v2(walk);
+        walk[end] = '/';
+        end += 1 + strcspn(walk + end + 1, "/");
+        separator = walk[end];
+        walk[end] = '\0';
+        r = mkdir(walk, 0755) < 0 && errno != EEXIST ? -errno : 0;
+        walk[end] = separator;
+        if (r < 0)
+            return r;
     }
     return 0;
 }
 
-static int make_tree(struct vm_cgroup *cgroup, const char *mount, const char *path,
+static int make_tree(struct vm_cgroup *cgroup, const char *mount, const char *path, bool v2,
                      struct error *err)
 {
-    char *directory = path_join(mount, path);
-    int r;
+    CLEANUP_FREE char *directory = path_join(mount, path);
+    int r = -ENOENT;
 
     if (!directory)
         return error_oom(err);
-    r = path_make_dirs(directory, 0755, err);
-    if (r < 0) {
-        free(directory);
-        return r;
-    }
-    cgroup->directories[cgroup->n++] = directory;
+    /* "/hull" may go with another container's end between its mkdir and that of what is below. */
+    for (int i = 0; r == -ENOENT && i < MAKE_ROUNDS_MAX; i++)
+        r = make_levels(directory, strlen(mount), v2);
+    if (r < 0)
+        return error_set_errno(err, r, "cannot make %s", directory);
+    cgroup->directories[cgroup->n++] = TAKE_PTR(directory);
     return 0;
 }
 
@@ -152,9 +175,13 @@ static int create_v1(const char *mount, const char *path, const struct vm_cgroup
 
         if (!tree)
             return error_oom(err);
-        if (!exists(tree, "cgroup.procs"))
+        if (!exists(tree, "cgroup.procs")) {
+            if (limits->cpus > 0 && string_equal(v1_controllers[i], "cpu"))
+                return error_set(err, -EOPNOTSUPP,
+                                 "cannot limit CPUs: cgroup controller 'cpu' is not available");
             continue;
-        r = make_tree(cgroup, tree, path, err);
+        }
+        r = make_tree(cgroup, tree, path, false, err);
         if (r == 0)
             r = limit_v1(v1_controllers[i], cgroup->directories[cgroup->n - 1], limits, err);
         if (r < 0)
@@ -185,10 +212,7 @@ int vm_cgroup_create(const char *mount, const char *path, const struct vm_cgroup
     if (!*path || !string_ends_with(lexical, path))
         return error_set(err, -EINVAL, "'%s' is not a cgroup path", path);
     if (exists(mount, "cgroup.controllers")) {
-        r = delegate_v2(mount, path);
-        if (r < 0)
-            return error_oom(err);
-        r = make_tree(&cgroup, mount, path, err);
+        r = make_tree(&cgroup, mount, path, true, err);
         if (r == 0)
             r = limit_v2(cgroup.directories[0], limits, err);
     } else {

@@ -251,11 +251,11 @@ static void on_answer(struct qmp *qmp, const json_t *message)
     struct pending *found = NULL;
     struct error refused = ERROR_INIT;
 
-    LIST_FOR_EACH(pending, &qmp->pending, struct pending, node)
-    if (json_is_integer(id) && pending->id == json_integer_value(id)) {
-        found = pending;
-        break;
-    }
+    LIST_FOR_EACH (pending, &qmp->pending, struct pending, node)
+        if (json_is_integer(id) && pending->id == json_integer_value(id)) {
+            found = pending;
+            break;
+        }
     if (!found || (!result && !description)) {
         fail(qmp, "an answer that belongs to nothing");
         return;
@@ -387,8 +387,7 @@ struct qmp *qmp_free(struct qmp *qmp)
         return NULL;
     loop_remove(&qmp->source);
     fd_close(qmp->fd);
-    LIST_FOR_EACH(pending, &qmp->pending, struct pending, node)
-    {
+    LIST_FOR_EACH (pending, &qmp->pending, struct pending, node) {
         list_remove(&pending->node);
         free(pending);
     }

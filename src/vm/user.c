@@ -75,13 +75,35 @@ static int replace_link(int dirfd, const char *target, const char *name, struct 
     return error_set_errno(err, r, "cannot publish the user name %s", name);
 }
 
+/* A worker that was killed left its link: the name that had the uid before us goes. */
+static void forget_predecessor(const struct names *names)
+{
+    char name[TARGET_MAX];
+    char uid[TARGET_MAX];
+    ssize_t n = readlinkat(names->by_uid, names->uid, name, sizeof(name) - 1);
+
+    if (n <= 0)
+        return;
+    name[n] = '\0';
+    if (string_equal(name, names->name) || strchr(name, '/'))
+        return;
+    n = readlinkat(names->by_name, name, uid, sizeof(uid) - 1);
+    if (n <= 0)
+        return;
+    uid[n] = '\0';
+    if (string_equal(uid, names->uid))
+        (void)unlinkat(names->by_name, name, 0);
+}
+
 int vm_user_publish(const char *users_dir, uid_t uid, const char *container_id, struct error *err)
 {
     CLEANUP(names_release) struct names names;
     int r = names_open(&names, users_dir, uid, container_id, err);
 
-    if (r == 0)
+    if (r == 0) {
+        forget_predecessor(&names);
         r = replace_link(names.by_uid, names.name, names.uid, err);
+    }
     if (r == 0)
         r = replace_link(names.by_name, names.uid, names.name, err);
     return r;

@@ -101,10 +101,10 @@ blobs() { (cd "$HULL_WORLD/main/root" && find image layers -mindepth 1 -maxdepth
 
 @test "basic auth: refused without, granted with the right password" {
         need registry
-        exits 1 docker pull 127.0.0.1:5001/t/pulled:v1
+        LIMIT=20 exits 1 docker pull 127.0.0.1:5001/t/pulled:v1
         has "no basic auth credentials" "$output"
         printf '{"auths":{"127.0.0.1:5001":{"auth":"%s"}}}' "$(printf 'alice:wrong' | base64)" >"$DOCKER_CONFIG/config.json"
-        exits 1 docker pull 127.0.0.1:5001/t/pulled:v1
+        LIMIT=20 exits 1 docker pull 127.0.0.1:5001/t/pulled:v1
         printf '{"auths":{"127.0.0.1:5001":{"auth":"%s"}}}' "$(printf 'alice:wonder land' | base64)" >"$DOCKER_CONFIG/config.json"
         exits 0 docker pull 127.0.0.1:5001/t/pulled:v1
         exits 0 docker run --rm 127.0.0.1:5001/t/pulled:v1 cat /etc/made

@@ -19,15 +19,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!text || request_parse_filters(text, &filters, NULL) < 0)
         return 0;
     /* Handlers count on this form. */
-    json_object_foreach(filters, name, values)
-    {
+    json_object_foreach (filters, name, values) {
         json_t *value = NULL;
         size_t i = 0;
 
         if (!json_is_array(values) || json_array_size(values) > REQUEST_FILTER_VALUES_MAX)
             abort();
-        json_array_foreach(values, i, value)
-        {
+        json_array_foreach (values, i, value) {
             if (!json_is_string(value))
                 abort();
         }

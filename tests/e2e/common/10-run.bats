@@ -86,7 +86,7 @@ teardown_file() {
 
 @test "1 GiB of output arrives whole, and the worker's memory is bounded" {
         mkfifo "$BATS_TEST_TMPDIR/pipe"
-        LIMIT=120 drun --name big --log-driver none hull/nano sh -c 'head -c 1073741824 /dev/zero; exec sleep 1000' \
+        LIMIT=120 drun --name big --log-driver none hull/nano sh -c 'dd if=/dev/zero bs=64k count=16384 2>/dev/null | cat; exec sleep 1000' \
                 >"$BATS_TEST_TMPDIR/pipe" 3>&- &
         timeout 100 cmp -n $((1 << 30)) "$BATS_TEST_TMPDIR/pipe" /dev/zero
         worker=$(hull compute ls --format json | python3 -c '

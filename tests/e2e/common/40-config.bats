@@ -58,7 +58,7 @@ teardown_file() {
 
 @test "hostname, hosts and resolv.conf" {
         exits 0 drun --rm --name naming --hostname web1 --add-host db:10.1.2.3 --dns 192.0.2.1 --dns-search example.org \
-                --dns-opt ndots:2 hull/nano sh -c 'hostname; cat /etc/hostname; grep web1 /etc/hosts; cat /etc/hosts /etc/resolv.conf'
+                --dns-option ndots:2 hull/nano sh -c 'hostname; cat /etc/hostname; grep web1 /etc/hosts; cat /etc/hosts /etc/resolv.conf'
         eq web1 "${lines[0]}"
         eq web1 "${lines[1]}"
         like '[0-9.]+[[:space:]]+web1' "${lines[2]}"

@@ -101,7 +101,8 @@ PYTHON
         drun -d --name published -p 127.0.0.1:18080:8080 hull/nano sh -c 'mkdir /www; echo published >/www/index.html; exec httpd -f -p 8080 -h /www' >/dev/null
         eventually 20 fetch "$(address published)"
         eq published "$(curl --silent --max-time 5 http://127.0.0.1:18080/)"
-        eq "127.0.0.1:18080" "$(docker port published 8080)"
+        # hull has no command of that name.
+        [[ $HULL_CLIENT != docker ]] || eq "127.0.0.1:18080" "$(docker port published 8080)"
         docker rm -f published
 }
 

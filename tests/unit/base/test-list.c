@@ -16,8 +16,7 @@ static void test_iteration_survives_removal(void **state)
     assert_true(list_is_empty(&head));
     for (int i = 0; i < 3; i++)
         list_append(&head, &items[i].node);
-    LIST_FOR_EACH(item, &head, struct item, node)
-    {
+    LIST_FOR_EACH (item, &head, struct item, node) {
         sum = sum * 10 + item->value;
         list_remove(&item->node);
         list_remove(&item->node);
