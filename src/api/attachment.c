@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/strings.h"
 #include "compute/client.h"
 #include "engine/engine.h"
 
@@ -21,6 +22,7 @@ enum { LOGS_BATCH = 64 * 1024, PUMP_READ = 64 * 1024 };
 struct attachment {
     struct compute_client *client; /* NULL: only logs */
     struct engine_logs *logs;      /* NULL: none, or over */
+    char *notice;                  /* all there is to say, in place of a client's streams */
     bool multiplexed;
     /* Without an upgrade the pump has a thread, which writes into a socket pair. */
     int output_fd;
@@ -59,6 +61,7 @@ static void attachment_free(void *data)
         engine_logs_close(attachment->logs);
     if (attachment->client)
         compute_client_free(attachment->client);
+    free(attachment->notice);
     free(attachment);
 }
 
@@ -172,10 +175,26 @@ static int send_logs(struct attachment *attachment, int fd)
     return 0;
 }
 
+static void send_notice(const struct attachment *attachment, int fd)
+{
+    unsigned char header[STDCOPY_HEADER];
+    size_t length = strlen(attachment->notice);
+
+    if (length == 0)
+        return;
+    stdcopy_header(header, 1, length);
+    if (!attachment->multiplexed || send_all(fd, (const char *)header, sizeof(header)) == 0)
+        (void)send_all(fd, attachment->notice, length);
+}
+
 static void run(void *data, int fd, const void *early, size_t early_length)
 {
     struct attachment *attachment = data;
 
+    if (attachment->notice) {
+        send_notice(attachment, fd);
+        return;
+    }
     /* A failure here has no reader but the client, who sees the connection end. */
     if (send_logs(attachment, fd) == 0)
         (void)compute_client_pump(attachment->client, fd, early, early_length,
@@ -235,14 +254,13 @@ static int start_pump(struct attachment *attachment, struct error *err)
     return 0;
 }
 
-int attachment_reply(const struct request *request, struct compute_client *client, bool terminal,
-                     struct engine_logs *logs, struct reply *reply, struct error *err)
+/* Consumes the attachment also on failure. */
+static int hand_over(const struct request *request, struct attachment *attachment,
+                     struct reply *reply, struct error *err)
 {
-    struct attachment *attachment = NULL;
-    int r = attachment_new(client, logs, terminal, &attachment, err);
+    bool terminal = !attachment->multiplexed;
+    int r;
 
-    if (r < 0)
-        return r;
     if (request->wants_upgrade) {
         const struct reply_hijack hijack = {
             .run = run,
@@ -266,4 +284,29 @@ int attachment_reply(const struct request *request, struct compute_client *clien
                      .data = attachment,
                  });
     return 0;
+}
+
+int attachment_reply(const struct request *request, struct compute_client *client, bool terminal,
+                     struct engine_logs *logs, struct reply *reply, struct error *err)
+{
+    struct attachment *attachment = NULL;
+    int r = attachment_new(client, logs, terminal, &attachment, err);
+
+    return r < 0 ? r : hand_over(request, attachment, reply, err);
+}
+
+int attachment_reply_notice(const struct request *request, const char *text, bool terminal,
+                            struct reply *reply, struct error *err)
+{
+    struct attachment *attachment = NULL;
+    int r = attachment_new(NULL, NULL, terminal, &attachment, err);
+
+    if (r < 0 || !attachment)
+        return r;
+    attachment->notice = text ? string_format("%s\r\n", text) : strdup("");
+    if (!attachment->notice) {
+        attachment_free(attachment);
+        return error_oom(err);
+    }
+    return hand_over(request, attachment, reply, err);
 }

@@ -25,6 +25,10 @@ void stdcopy_header(unsigned char header[STDCOPY_HEADER], int stream, size_t len
 int attachment_reply(const struct request *request, struct compute_client *client, bool terminal,
                      struct engine_logs *logs, struct reply *reply, struct error *err);
 
+/* The same with one line of output and nothing else; NULL: no output at all. */
+int attachment_reply_notice(const struct request *request, const char *text, bool terminal,
+                            struct reply *reply, struct error *err);
+
 /* The stream of a log alone; `logs` is consumed. */
 int attachment_reply_logs(const struct request *request, struct engine_logs *logs, bool terminal,
                           struct reply *reply, struct error *err);

@@ -63,6 +63,10 @@ int api_container_attach(void *context, struct request *request, struct reply *r
     r = engine_container_attach(context, request->name, &options, &client, &terminal, err);
     if (r < 0)
         return r;
+    if (!client) {
+        engine_logs_close(TAKE_PTR(logs));
+        return attachment_reply_notice(request, NULL, terminal, reply, err);
+    }
     return attachment_reply(request, client, terminal, TAKE_PTR(logs), reply, err);
 }
 

@@ -59,6 +59,7 @@ int api_exec_start(void *context, struct request *request, struct reply *reply, 
     CLEANUP_JSON json_t *body = NULL;
     struct exec_options options = {.detach = false};
     struct compute_client *client = NULL;
+    struct error failure = ERROR_INIT;
     bool terminal = false;
     int r = request_json(request, false, &body, err);
 
@@ -68,11 +69,16 @@ int api_exec_start(void *context, struct request *request, struct reply *reply, 
         r = json_get_bool(body, "Tty", &options.terminal, err);
     if (r >= 0)
         r = read_console_size(body, &options, err);
-    if (r >= 0)
-        r = engine_exec_start(context, request->name, options.detach, options.width, options.height,
-                              NULL, &client, &terminal, err);
     if (r < 0)
         return r;
+    r = engine_exec_start(context, request->name, options.detach, options.width, options.height,
+                          NULL, &client, &terminal, &failure);
+    /* moby has taken the connection over by the time the program turns out not to start: the reason
+     * is output, and the exit status (126 or 127) is what the client asks for next. */
+    if (!options.detach && failure.class == ERROR_INVALID && (r == -ENOENT || r == -EACCES))
+        return attachment_reply_notice(request, failure.message, terminal, reply, err);
+    if (r < 0)
+        return error_copy(err, &failure);
     if (options.detach)
         return reply_empty(reply, 200);
     return attachment_reply(request, client, terminal, NULL, reply, err);

@@ -132,10 +132,14 @@ static int run_pull(void *data, const struct image_monitor *monitor, struct erro
         .platform = asked_platform(transfer),
         .auth = transfer->has_auth ? &transfer->auth.auth : NULL,
     };
-    int r = image_pull(engine_images(transfer->engine), &options, monitor, &names, err);
+    struct error failure = ERROR_INIT;
+    int r = image_pull(engine_images(transfer->engine), &options, monitor, &names, &failure);
 
+    /* As moby: a 401 would be about this API, and docker's client asks for a login on it. */
+    if (failure.class == ERROR_UNAUTHORIZED)
+        failure.class = ERROR_SYSTEM;
     if (r < 0)
-        return r;
+        return error_copy(err, &failure);
     emit_events(transfer->engine, "pull", &names);
     return 0;
 }

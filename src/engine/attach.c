@@ -40,10 +40,14 @@ int engine_container_attach(struct engine *engine, const char *reference,
         /* docker attaches before it starts: the worker must be there to keep every byte. */
         CONTAINER_OPERATION(container);
         r = check_attachable(container, &prepare, err); /* again: it may be gone by now */
-        if (r == 0 && prepare)
-            r = container_prepare(container, err);
         if (r < 0)
             return r;
+        if (prepare && container_prepare(container, NULL) < 0) {
+            /* It cannot run as things are. The start that follows says why, as in docker. */
+            *ret_terminal = container->terminal;
+            *ret = NULL;
+            return 0;
+        }
     }
     r = compute_client_connect(container->runtime_dir, &client, err);
     if (r < 0)

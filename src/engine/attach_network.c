@@ -143,8 +143,12 @@ static int publish_ports(struct container *container, struct error *err)
 int container_network_attach(struct container *container, struct compute_job *job,
                              struct error *err)
 {
-    if (!on_bridge(container))
+    if (string_equal(container->network, "host") || string_equal(container->network, "none"))
         return 0;
+    if (!on_bridge(container))
+        return error_set_class(err, ERROR_NOT_FOUND,
+                               "failed to set up container networking: network %s not found",
+                               container->network);
     if (!container->engine->net)
         return error_set_class(err, ERROR_NOT_FOUND,
                                "network bridge not found: the engine was started without a bridge");
@@ -319,15 +323,16 @@ json_t *container_network_settings(const struct container *container)
     json_t *ports = container->ports && up ? json_incref(container->ports) : json_object();
     int prefix = up && subnet ? (int)subnet->prefix : 0;
     return json_pack(
-        "{s:s, s:s, s:s, s:b, s:s, s:i, s:o, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:n, s:n, "
+        "{s:s, s:s, s:s, s:b, s:s, s:i, s:o, s:s, s:s, s:s, s:s, s:i, s:s, s:i, s:s, s:n, s:n, "
         "s:{s:{s:n, s:n, s:n, s:s, s:n, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:n, s:i}}}",
         "Bridge", "", "SandboxID", up ? container->id : "", "SandboxKey",
         string_or(sandbox_key, ""), "HairpinMode", 0, "LinkLocalIPv6Address", "",
         "LinkLocalIPv6PrefixLen", 0, "Ports", ports, "EndpointID", up ? container->id : "",
         "Gateway", gateway, "GlobalIPv6Address", "", "IPv6Gateway", "", "GlobalIPv6PrefixLen", 0,
-        "IPAddress", address, "MacAddress", mac, "SecondaryIPAddresses", "SecondaryIPv6Addresses",
-        "Networks", container->network, "IPAMConfig", "Links", "Aliases", "MacAddress", mac,
-        "DriverOpts", "NetworkID", network_id, "EndpointID", up ? container->id : "", "Gateway",
-        gateway, "IPAddress", address, "IPPrefixLen", prefix, "IPv6Gateway", "",
-        "GlobalIPv6Address", "", "GlobalIPv6PrefixLen", 0, "DNSNames", "GwPriority", 0);
+        "IPAddress", address, "IPPrefixLen", prefix, "MacAddress", mac, "SecondaryIPAddresses",
+        "SecondaryIPv6Addresses", "Networks", container->network, "IPAMConfig", "Links", "Aliases",
+        "MacAddress", mac, "DriverOpts", "NetworkID", network_id, "EndpointID",
+        up ? container->id : "", "Gateway", gateway, "IPAddress", address, "IPPrefixLen", prefix,
+        "IPv6Gateway", "", "GlobalIPv6Address", "", "GlobalIPv6PrefixLen", 0, "DNSNames",
+        "GwPriority", 0);
 }

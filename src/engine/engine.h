@@ -104,7 +104,9 @@ int engine_container_top(struct engine *engine, const char *reference, const cha
                          json_t **ret, struct error *err);
 
 /* Attaches to a created (a worker is started for it) or running container. *ret is ready for
- * compute_client_pump(); the caller frees it. *ret_terminal: raw stream, else multiplexed. */
+ * compute_client_pump(); the caller frees it. NULL: there is nothing to attach to, since a created
+ * container could not be made ready; its start will say why. *ret_terminal: raw stream, else
+ * multiplexed. */
 struct engine_attach_options {
     bool in;
     bool out;

@@ -380,13 +380,19 @@ static int check_modes(struct container *container, struct error *err)
         (r = json_get_string(container->host_config, "IpcMode", &ipc, err)) < 0 ||
         (r = json_get_string(container->host_config, "UTSMode", &uts, err)) < 0)
         return r;
-    const char *resolved =
-        string_is_empty(network) || string_equal(network, "default") ? "bridge" : network;
-    if (!string_equal(resolved, "bridge") && !string_equal(resolved, "host") &&
-        !string_equal(resolved, "none"))
-        return error_set_class(err, ERROR_NOT_FOUND, "network %s not found", resolved);
-    if (string_replace(&container->network, resolved) < 0 ||
-        json_put_string(container->host_config, "NetworkMode", resolved) < 0)
+    if (string_is_empty(network) || string_equal(network, "default"))
+        network = "bridge";
+    if (string_starts_with(network, "container:"))
+        return error_set_class(err, ERROR_INVALID,
+                               "network mode '%s': this engine's containers do not share networks",
+                               network);
+    /* One that does not exist is found out at start, as docker does: at create its client would
+     * take "not found" for a missing image. */
+    if (string_replace(&container->network, network) < 0)
+        return error_oom(err);
+    const char *resolved = container->network;
+    /* This frees the text that `network` borrowed. */
+    if (json_put_string(container->host_config, "NetworkMode", resolved) < 0)
         return error_oom(err);
     bool shares_host = string_equal(resolved, "host") || string_equal(pid, "host") ||
                        string_equal(ipc, "host") || string_equal(uts, "host");
@@ -430,11 +436,12 @@ static int check_endpoints(const json_t *body, struct error *err)
         if (r < 0)
             return r;
         if (!string_is_empty(address) || !string_is_empty(address6))
-            return error_set_class(err, ERROR_INVALID,
-                                   "invalid config for network %s: invalid endpoint settings:\n"
-                                   "user specified IP address is supported only when connecting to "
-                                   "networks with user configured subnets",
-                                   string_equal(name, "default") ? "bridge" : name);
+            return error_set_class(
+                err, ERROR_INVALID,
+                "invalid config for network %s: invalid endpoint settings:\n"
+                "user specified IP address is supported on user defined networks "
+                "only",
+                string_equal(name, "default") ? "bridge" : name);
         if (json_array_size(json_object_get(endpoint, "Aliases")) > 0)
             return error_set_class(err, ERROR_INVALID,
                                    "invalid config for network %s: invalid endpoint settings:\n"

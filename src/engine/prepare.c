@@ -20,6 +20,7 @@
 #include "image/image.h"
 #include "sandbox/sandbox.h"
 #include "vm/scratch.h"
+#include "vm/user.h"
 
 enum { LOG_FILES_MAX = 1000, WORKER_END_MS = 30 * 1000 };
 
@@ -342,8 +343,11 @@ static void cleanup_leftovers(const struct container *container)
     CLEANUP_FREE char *vm_cgroup = string_format("/hull/%s-vm", container->id);
     if (target && container->isolation == COMPUTE_PROCESS)
         (void)sandbox_clean(cgroup, target, NULL);
-    if (vm_cgroup && container->isolation == COMPUTE_HYPERV)
+    if (vm_cgroup && container->isolation == COMPUTE_HYPERV) {
         (void)sandbox_clean(vm_cgroup, NULL, NULL);
+        (void)vm_user_withdraw(container->engine->users_dir, container->vm_uid, container->id,
+                               NULL);
+    }
     (void)path_remove_tree(AT_FDCWD, container->runtime_dir, NULL);
 }
 

@@ -235,8 +235,8 @@ static int pull_reference(struct pull *pull, const struct reference *reference,
     int r = fetch_manifest(pull, reference, which, top_digest, &size, &manifest, err);
     if (r < 0)
         return r;
-    CLEANUP_FREE char *name = reference_familiar_name(reference);
-    monitor_status(&pull->monitor, which, "Pulling from %s", string_or(name, reference->path));
+    /* The path as the registry knows it, without the host, as docker prints it. */
+    monitor_status(&pull->monitor, which, "Pulling from %s", reference->path);
     string_copy(digest, sizeof(digest), top_digest);
     if (manifest->is_index &&
         (r = choose_manifest(pull, reference, &manifest, digest, &size, err)) < 0)
