@@ -19,7 +19,6 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/strings.h"
-#include "sandbox/cgroup.h"
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
 
