@@ -254,6 +254,18 @@ int engine_container_kill(struct engine *engine, const char *reference, const ch
     return 0;
 }
 
+/* Ends a worker that no longer answers: its container dies with it, and clean-up does the rest.
+ * While the worker is on record its connection is open, so the pid is still its own. */
+static int kill_worker(struct container *container)
+{
+    {
+        ENGINE_STATE(container->engine);
+        if (container->worker_pid > 0)
+            (void)kill(container->worker_pid, SIGKILL);
+    }
+    return container_wait_worker_gone(container, KILL_PATIENCE_MS);
+}
+
 static int stop_signal(const struct container *container, const char *wanted, int *ret,
                        struct error *err)
 {
@@ -297,7 +309,7 @@ static int stop_locked(struct container *container, const char *signal, int time
         r = signal_container(container, SIGKILL, err);
         if (r < 0)
             return error_wrap(err, r, "cannot stop container: %s", container->id);
-        if (container_wait_stopped(container, KILL_PATIENCE_MS) < 0)
+        if (container_wait_stopped(container, KILL_PATIENCE_MS) < 0 && kill_worker(container) < 0)
             return error_set(err, -ETIMEDOUT,
                              "cannot stop container: %s: tried to kill container, but did not "
                              "receive an exit event",
@@ -439,7 +451,7 @@ static int end_for_removal(struct container *container, unsigned flags, struct e
     if (compute_client_connect(container->runtime_dir, &client, &ignored) == 0 &&
         compute_client_kill(client, &ignored) >= 0)
         container_thaw(container, client);
-    if (container_wait_worker_gone(container, KILL_PATIENCE_MS) < 0)
+    if (container_wait_worker_gone(container, KILL_PATIENCE_MS) < 0 && kill_worker(container) < 0)
         return error_set(err, -ETIMEDOUT, "could not kill container: %s does not end",
                          container->id);
     return 0;

@@ -222,7 +222,8 @@ static int add_tmpfs(struct spec_runtime *config, const json_t *tmpfs, struct er
             "nosuid,nodev,noexec%s%s", string_is_empty(options) ? "" : ",", string_or(options, ""));
         if (!all)
             return error_oom(err);
-        if (target[0] != '/')
+        CLEANUP_FREE char *normal = path_normalize(target);
+        if (target[0] != '/' || string_equal(normal, "/"))
             return error_set_class(err, ERROR_INVALID, "invalid mount path: '%s'", target);
         (void)spec_runtime_remove_mount(config, target);
         if (spec_runtime_add_mount(config, target, "tmpfs", "tmpfs", all) < 0)
@@ -259,7 +260,25 @@ int engine_mounts_add(const struct container *container, struct spec_runtime *co
     return add_tmpfs(config, tmpfs, err);
 }
 
-/* Mount points of inspect ("Mounts"). */
+/* --- inspect --- */
+
+static bool is_writable(const char *options)
+{
+    CLEANUP_STRV char **words = NULL;
+    return strv_split(options, ',', &words) == 0 && !strv_contains(words, "ro");
+}
+
+static int append_mount(json_t *list, const struct mount_request *request)
+{
+    bool bind = string_equal(request->type, "bind");
+    bool writable = is_writable(request->options);
+    json_t *entry =
+        json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "Type", request->type, "Source",
+                  bind ? request->source : "", "Destination", request->target, "Mode",
+                  writable ? "" : "ro", "RW", writable, "Propagation", bind ? "rprivate" : "");
+    return entry ? json_array_append_new(list, entry) : -ENOMEM;
+}
+
 json_t *engine_mounts_to_json(const struct container *container)
 {
     CLEANUP_JSON json_t *list = json_array();
@@ -268,14 +287,14 @@ json_t *engine_mounts_to_json(const struct container *container)
         return TAKE_PTR(list);
     for (char **bind = binds; bind && *bind; bind++) {
         CLEANUP(mount_request_release) struct mount_request request = {0};
-        if (bind_parse(*bind, &request, NULL) < 0)
-            continue;
-        bool writable = !string_ends_with(request.options, ",ro") &&
-                        !string_starts_with(request.options, "ro,");
-        json_t *entry = json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "Type", "bind", "Source",
-                                  request.source, "Destination", request.target, "Mode",
-                                  writable ? "" : "ro", "RW", writable, "Propagation", "rprivate");
-        if (!entry || json_array_append_new(list, entry) < 0)
+        if (bind_parse(*bind, &request, NULL) == 0 && append_mount(list, &request) < 0)
+            return NULL;
+    }
+    size_t i;
+    json_t *mount;
+    json_array_foreach (json_object_get(container->host_config, "Mounts"), i, mount) {
+        CLEANUP(mount_request_release) struct mount_request request = {0};
+        if (mount_parse(mount, &request, NULL) == 0 && append_mount(list, &request) < 0)
             return NULL;
     }
     return TAKE_PTR(list);
