@@ -53,16 +53,16 @@ format:
 
 install: build kernel
 	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --tags runtime,systemd,data
-	install -D -m 0755 "$$(kernel/build um --print-path)" $(DESTDIR)$(PREFIX)/lib/hull/linux-um
+	install -D -m 0755 "$$(kernel/build um --print-path)" $(DESTDIR)$(PREFIX)/libexec/hull/linux-um
 
 # Names for the user ids of utility VMs on this host: edits /etc/nsswitch.conf.
 install-nss: build
 	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --tags nss
-	tools/nsswitch add
+	@if [ -z "$(DESTDIR)" ]; then ldconfig && tools/nsswitch add; fi
 
 uninstall:
 	ninja -C $(BUILD) uninstall
-	rm -f $(DESTDIR)$(PREFIX)/lib/hull/linux-um
+	rm -f $(DESTDIR)$(PREFIX)/libexec/hull/linux-um
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-clang $(BUILD)-asan
