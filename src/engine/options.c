@@ -467,6 +467,42 @@ static int check_storage(struct container *container, struct error *err)
     return engine_storage_size(container->host_config, &size, err);
 }
 
+/* What docker has and this engine has not is refused by name: an option that is silently without
+ * effect is worse than none. */
+static int check_not_offered(const json_t *host, struct error *err)
+{
+    static const struct {
+        const char *member;
+        const char *option;
+    } lists[] = {
+        {"VolumesFrom", "--volumes-from"}, {"Links", "--link"}, {"DeviceRequests", "--gpus"}};
+    static const struct {
+        const char *member;
+        const char *option;
+        const char *harmless;
+    } texts[] = {{"CgroupParent", "--cgroup-parent", ""}, {"UsernsMode", "--userns", "host"}};
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+        if (json_array_size(json_object_get(host, lists[i].member)) > 0)
+            return error_set_class(err, ERROR_INVALID, "%s is not offered by this engine",
+                                   lists[i].option);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        const char *text = "";
+        int r = json_get_string(host, texts[i].member, &text, err);
+        if (r < 0)
+            return r;
+        if (!string_is_empty(text) && !string_equal(text, texts[i].harmless))
+            return error_set_class(err, ERROR_INVALID, "%s is not offered by this engine",
+                                   texts[i].option);
+    }
+    const char *runtime = "";
+    int r = json_get_string(host, "Runtime", &runtime, err);
+    if (r == 0 || (r > 0 && (string_is_empty(runtime) || string_equal(runtime, "hull"))))
+        return 0;
+    return r < 0 ? r
+                 : error_set_class(err, ERROR_INVALID, "unknown or invalid runtime name: %s",
+                                   runtime);
+}
+
 static int check_host_config(struct container *container, const json_t *body, char ***warnings,
                              struct error *err)
 {
@@ -485,6 +521,8 @@ static int check_host_config(struct container *container, const json_t *body, ch
         return r;
     if (number < 0)
         return error_set_class(err, ERROR_INVALID, "SHM size can not be less than 0");
+    if ((r = check_not_offered(host, err)) < 0)
+        return r;
     if ((r = check_security(host, err)) < 0 || (r = check_modes(container, err)) < 0 ||
         (r = check_endpoints(body, err)) < 0 || (r = check_storage(container, err)) < 0)
         return r;
