@@ -5,8 +5,10 @@ BUILD ?= build
 PREFIX ?= /usr/local
 HULL_CACHE ?= /var/cache/hull
 export HULL_CACHE
+# The steps are in order, and each uses all CPUs by itself.
+.NOTPARALLEL:
 
-.PHONY: all deps deps-test build kernel images demo check lint unit e2e install install-nss \
+.PHONY: all deps deps-test build kernel kernel-cloud images demo check lint unit e2e install install-nss \
 	uninstall clean format
 
 all: build
@@ -27,6 +29,10 @@ build: $(BUILD)/build.ninja
 # The utility VM's kernel; quick when it is in the cache.
 kernel:
 	kernel/build um
+
+# The one for QEMU (KVM): Debian's own, nothing is compiled.
+kernel-cloud:
+	kernel/cloud
 
 images:
 	tools/make-images $(BUILD)/images
@@ -51,18 +57,26 @@ e2e: build kernel images
 format:
 	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
 
-install: build kernel
+# The folder may have been set up for another prefix.
+install: deps kernel kernel-cloud $(BUILD)/build.ninja
+	meson configure $(BUILD) -Dprefix=$(PREFIX)
+	ninja -C $(BUILD)
 	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --tags runtime,systemd,data
 	install -D -m 0755 "$$(kernel/build um --print-path)" $(DESTDIR)$(PREFIX)/libexec/hull/linux-um
+	rm -rf $(DESTDIR)$(PREFIX)/libexec/hull/modules-x86_64
+	cloud="$$(kernel/cloud --print-path)" && cd "$$cloud" && \
+		install -D -m 0644 vmlinuz $(abspath $(DESTDIR)$(PREFIX))/libexec/hull/vmlinux-x86_64 && \
+		install -D -m 0644 -t $(abspath $(DESTDIR)$(PREFIX))/libexec/hull/modules-x86_64 modules.list modules/*.ko
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 
 # Names for the user ids of utility VMs on this host: edits /etc/nsswitch.conf.
-install-nss: build
+install-nss: deps build
 	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --tags nss
 	@if [ -z "$(DESTDIR)" ]; then ldconfig && tools/nsswitch add; fi
 
-uninstall:
-	ninja -C $(BUILD) uninstall
-	rm -f $(DESTDIR)$(PREFIX)/libexec/hull/linux-um
+# What the two above have installed, from where BUILD says it went; containers and images stay.
+uninstall: $(BUILD)/build.ninja
+	@tools/uninstall $(BUILD) "$(DESTDIR)"
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-clang $(BUILD)-asan
+	rm -rf $(BUILD) $(BUILD)-clang $(BUILD)-asan $(BUILD)-fuzz

@@ -101,6 +101,8 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGHUP, SIG_IGN);
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    /* Started by its descriptor, ps(1) would call it "3". */
+    (void)prctl(PR_SET_NAME, "hull-worker", 0, 0, 0);
     if (fcntl(FD_READY, F_GETFD) >= 0) {
         (void)fd_set_cloexec(FD_READY, true);
         (void)close(FD_PROGRAM);

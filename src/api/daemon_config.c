@@ -272,6 +272,7 @@ void daemon_config_engine(const struct daemon_config *config, struct engine_conf
         .vm_engine = config->vm_engine,
         .bridge = config->bridge,
         .bip = config->bip,
+        .closed = !config->icc,
         .insecure_registries = config->insecure_registries,
         .registry_mirrors = config->registry_mirrors,
         .vm_uid_first = config->vm_uid_first,

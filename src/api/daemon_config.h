@@ -54,6 +54,7 @@ struct daemon_config {
     char *group;
     char *pidfile;
     char *storage_driver;
+    bool icc; /* containers of the default bridge reach each other */
     bool debug;
     bool version;
     bool help;
@@ -70,7 +71,7 @@ struct daemon_config {
 
 #define DAEMON_CONFIG_INIT \
     {                      \
-        .hosts = NULL      \
+        .icc = true        \
     }
 
 void daemon_config_release(struct daemon_config *config);

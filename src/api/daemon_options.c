@@ -21,6 +21,8 @@ const struct daemon_option daemon_options[] = {
     {"help", 'h', NULL, DAEMON_FLAG, SLOT(help), NULL, "Print this and exit"},
     {"host", 'H', "hosts", DAEMON_LIST, SLOT(hosts), "ADDRESS",
      "Where to listen: unix://PATH, tcp://127.0.0.1:PORT, fd:// (default " DAEMON_HOST ")"},
+    {"icc", 0, "icc", DAEMON_FLAG, SLOT(icc), NULL,
+     "Containers of the default bridge reach each other (default true)"},
     {"init", 0, "init-program", DAEMON_TEXT, SLOT(init), "FILE", "The static hull-init"},
     {"insecure-registry", 0, "insecure-registries", DAEMON_LIST, SLOT(insecure_registries),
      "REGISTRY", "Registry that need not have a valid certificate"},

@@ -66,6 +66,8 @@ int daemon_paths_find(struct daemon_config *config, const char *libexecdir, stru
 {
     CLEANUP_FREE char *self = daemon_paths_self(err);
     const char *const folders[2] = {self, libexecdir};
+    /* The modules that are installed fit the kernel that is installed, and no other. */
+    bool own_kernel = config->x86_kernel;
     int r = 0;
 
     if (!self)
@@ -77,7 +79,7 @@ int daemon_paths_find(struct daemon_config *config, const char *libexecdir, stru
         r = find(&config->uml_kernel, folders, "linux-um", X_OK, err);
     if (r == 0)
         r = find(&config->x86_kernel, folders, "vmlinux-x86_64", R_OK, err);
-    if (r == 0)
+    if (r == 0 && !own_kernel)
         r = find(&config->vm_modules, folders, "modules-x86_64", X_OK, err);
     if (r == 0 && !config->qemu && access(QEMU_PROGRAM, X_OK) == 0) {
         config->qemu = strdup(QEMU_PROGRAM);

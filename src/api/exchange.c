@@ -1,5 +1,6 @@
 #include "api/exchange.h"
 
+#include "api/idle.h"
 #include "api/operation.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
@@ -10,14 +11,20 @@
 #include <string.h>
 #include <sys/socket.h>
 
-void exchange_set_timeout(struct exchange *exchange, unsigned seconds)
+static struct idle_connection *idle_of(const struct exchange *exchange)
 {
-    MHD_set_connection_option(exchange->connection, MHD_CONNECTION_OPTION_TIMEOUT, seconds);
+    return MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)
+        ->socket_context;
 }
 
-unsigned exchange_idle_seconds(const struct exchange *exchange)
+void exchange_await_client(struct exchange *exchange)
 {
-    return exchange->server->config.idle_seconds;
+    idle_arm(idle_of(exchange));
+}
+
+void exchange_take_turn(struct exchange *exchange)
+{
+    idle_disarm(idle_of(exchange));
 }
 
 /* Keeps the first failure. */
@@ -121,6 +128,14 @@ static void exchange_begin_stream(struct exchange *exchange)
         exchange_fail(exchange, &error);
 }
 
+static bool has_large_headers(const struct exchange *exchange)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+
+    return info && info->header_size > SERVER_HEADER_MAX;
+}
+
 struct exchange *exchange_new(struct server *server, struct MHD_Connection *connection,
                               const char *path, const char *method)
 {
@@ -138,7 +153,10 @@ struct exchange *exchange_new(struct server *server, struct MHD_Connection *conn
     exchange->path = strdup(path);
     if (!exchange->path || exchange_read_headers(exchange) < 0)
         return exchange_free(exchange);
-    exchange_find_route(exchange, method);
+    if (has_large_headers(exchange))
+        exchange->failure_status = 431;
+    else
+        exchange_find_route(exchange, method);
     if (exchange->route)
         exchange_read_query(exchange);
     if (exchange->route && exchange->route->begin)
@@ -170,7 +188,7 @@ static void exchange_too_large(struct exchange *exchange)
     exchange_fail(exchange, &error);
 }
 
-bool exchange_refuses_body(struct exchange *exchange)
+static bool refuses_body(struct exchange *exchange)
 {
     const char *text = header(exchange, "Content-Length");
     uint64_t length = 0;
@@ -180,6 +198,11 @@ bool exchange_refuses_body(struct exchange *exchange)
         return false;
     exchange_too_large(exchange);
     return true;
+}
+
+bool exchange_refuses(struct exchange *exchange)
+{
+    return exchange->failure_status == 431 || refuses_body(exchange);
 }
 
 /* The consumer may have ended, in error or because it had enough; the rest is then thrown away, as
@@ -202,13 +225,14 @@ static void upload(struct exchange *exchange, const char *data, size_t length)
 
 enum MHD_Result exchange_body(struct exchange *exchange, const char *data, size_t length)
 {
+    exchange_await_client(exchange);
     if (exchange->route && exchange->route->begin) {
         if (exchange->upload_fd < 0)
             return MHD_YES;
         /* A consumer that is slower than the client is no idle client. */
-        exchange_set_timeout(exchange, 0);
+        exchange_take_turn(exchange);
         upload(exchange, data, length);
-        exchange_set_timeout(exchange, exchange_idle_seconds(exchange));
+        exchange_await_client(exchange);
         return MHD_YES;
     }
     if (exchange->route && buffer_append(&exchange->request.body, data, length) < 0)
@@ -234,7 +258,9 @@ static void exchange_reply_failure(struct exchange *exchange)
     const char *message = exchange->error.message;
 
     if (exchange->failure_status != 0) {
-        message = exchange->failure_status == 404 ? "page not found" : "method not allowed";
+        message = exchange->failure_status == 404   ? "page not found"
+                  : exchange->failure_status == 405 ? "method not allowed"
+                                                    : "request header fields too large";
         reply_failure(&exchange->reply, exchange->failure_status, message);
     } else {
         reply_error(&exchange->reply, &exchange->error);
@@ -246,7 +272,7 @@ enum MHD_Result exchange_answer(struct exchange *exchange)
 {
     enum MHD_Result result = MHD_NO;
 
-    exchange_set_timeout(exchange, 0);
+    exchange_take_turn(exchange);
     exchange->upload_fd = fd_close(exchange->upload_fd);
     if (exchange->route) {
         struct error error = ERROR_INIT;
@@ -269,6 +295,6 @@ enum MHD_Result exchange_answer(struct exchange *exchange)
         exchange_reply_failure(exchange);
     result = exchange_respond(exchange);
     if (exchange->reply.kind == REPLY_BODY)
-        exchange_set_timeout(exchange, exchange_idle_seconds(exchange));
+        exchange_await_client(exchange);
     return result;
 }

@@ -19,6 +19,7 @@ struct server {
     char *version_header;
     struct MHD_Daemon *daemons[SERVER_LISTENERS_MAX];
     size_t n_daemons;
+    struct idle *idle;
     int stop_fd; /* eventfd, readable once the server stops */
     pthread_mutex_t lock;
     struct list hijacked; /* under the lock */
@@ -34,7 +35,7 @@ struct exchange {
         *route; /* NULL: nothing answers this; `error` or `failure_status` says why */
     char *path; /* as the client wrote it, for reports */
     struct error error;
-    unsigned failure_status; /* 404 or 405 of no route; 0: by `error` */
+    unsigned failure_status; /* 404 or 405 of no route, 431; 0: by `error` */
     int upload_fd;           /* where a streamed body goes; -EBADF: nowhere */
     size_t discarded;
     struct buffer pending; /* bytes of a stream that the client has not been sent */
@@ -48,8 +49,9 @@ struct exchange *exchange_new(struct server *server, struct MHD_Connection *conn
                               const char *path, const char *method);
 struct exchange *exchange_free(struct exchange *exchange);
 
-/* Is the body known to be too large before it comes? Then the answer is sent at once. */
-bool exchange_refuses_body(struct exchange *exchange);
+/* Are the headers too large, or is the body known to be before it comes? Then the answer is sent at
+ * once. */
+bool exchange_refuses(struct exchange *exchange);
 /* A piece of the body. MHD_NO drops the connection. */
 enum MHD_Result exchange_body(struct exchange *exchange, const char *data, size_t length);
 /* The body is over, or refused: runs the handler and answers. */
@@ -58,8 +60,9 @@ enum MHD_Result exchange_answer(struct exchange *exchange);
 /* Sends exchange->reply (respond.c). */
 enum MHD_Result exchange_respond(struct exchange *exchange);
 
-/* Arms (seconds) or disarms (0) the idle time-out; arming starts it anew. */
-void exchange_set_timeout(struct exchange *exchange, unsigned seconds);
-unsigned exchange_idle_seconds(const struct exchange *exchange);
+/* Whose turn it is, the client's or ours: its silence counts only in the first case (api/idle.h).
+ */
+void exchange_await_client(struct exchange *exchange);
+void exchange_take_turn(struct exchange *exchange);
 
 #endif

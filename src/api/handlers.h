@@ -24,6 +24,8 @@ route_handler api_image_list_all, api_image_inspect, api_image_history, api_imag
 /* images_transfer.c */
 route_handler api_image_create, api_image_load_archive;
 route_begin api_image_create_begin, api_image_load_begin;
+/* registry_login.c */
+route_handler api_registry_login;
 /* networks.c */
 route_handler api_network_list, api_network_inspect, api_network_delete, api_network_prune;
 /* system.c */

@@ -88,10 +88,10 @@ static int take_combined(const json_t *document, struct registry_auth *auth, str
     if (r < 0 || string_is_empty(text) || auth->auth.username)
         return r < 0 ? r : 0;
     if (!decode_base64(text, &pair) || strlen(buffer_string(&pair)) != pair.length)
-        return error_set_class(err, ERROR_INVALID, "invalid X-Registry-Auth header: auth");
+        return error_set_class(err, ERROR_INVALID, "invalid registry credentials: auth");
     colon = strchr(buffer_string(&pair), ':');
     if (!colon)
-        return error_set_class(err, ERROR_INVALID, "invalid X-Registry-Auth header: auth");
+        return error_set_class(err, ERROR_INVALID, "invalid registry credentials: auth");
     *colon = '\0';
     if (string_replace(&auth->texts[0], pair.data) < 0 ||
         string_replace(&auth->texts[1], colon + 1) < 0)
@@ -101,19 +101,11 @@ static int take_combined(const json_t *document, struct registry_auth *auth, str
     return 0;
 }
 
-int registry_auth_decode(const char *header, struct registry_auth *ret, struct error *err)
+int registry_auth_read(const json_t *document, struct registry_auth *ret, struct error *err)
 {
     CLEANUP(registry_auth_release) struct registry_auth auth = REGISTRY_AUTH_INIT;
-    CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(REGISTRY_AUTH_MAX);
-    CLEANUP_JSON json_t *document = NULL;
-    int r = 0;
+    int r = take_member(document, "username", &auth.texts[0], &auth.auth.username, err);
 
-    if (strlen(header) > REGISTRY_AUTH_MAX || !decode_base64(header, &text))
-        return error_set_class(err, ERROR_INVALID, "invalid X-Registry-Auth header: not base64");
-    if (json_parse(buffer_string(&text), text.length, &document, NULL) < 0 ||
-        !json_is_object(document))
-        return error_set_class(err, ERROR_INVALID, "invalid X-Registry-Auth header: not JSON");
-    r = take_member(document, "username", &auth.texts[0], &auth.auth.username, err);
     if (r == 0)
         r = take_member(document, "password", &auth.texts[1], &auth.auth.password, err);
     if (r == 0)
@@ -127,4 +119,17 @@ int registry_auth_decode(const char *header, struct registry_auth *ret, struct e
     *ret = auth;
     auth = (struct registry_auth)REGISTRY_AUTH_INIT;
     return 0;
+}
+
+int registry_auth_decode(const char *header, struct registry_auth *ret, struct error *err)
+{
+    CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(REGISTRY_AUTH_MAX);
+    CLEANUP_JSON json_t *document = NULL;
+
+    if (strlen(header) > REGISTRY_AUTH_MAX || !decode_base64(header, &text))
+        return error_set_class(err, ERROR_INVALID, "invalid X-Registry-Auth header: not base64");
+    if (json_parse(buffer_string(&text), text.length, &document, NULL) < 0 ||
+        !json_is_object(document))
+        return error_set_class(err, ERROR_INVALID, "invalid X-Registry-Auth header: not JSON");
+    return registry_auth_read(document, ret, err);
 }

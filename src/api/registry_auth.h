@@ -2,6 +2,8 @@
 #ifndef HULL_API_REGISTRY_AUTH_H
 #define HULL_API_REGISTRY_AUTH_H
 
+#include <jansson.h>
+
 #include "image/image.h"
 
 struct error;
@@ -23,5 +25,7 @@ void registry_auth_release(struct registry_auth *auth);
 /* Decodes the header; members that are empty become NULL; the older member "auth" (base64 of
  * user:password) is read too. ERROR_INVALID. */
 int registry_auth_decode(const char *header, struct registry_auth *ret, struct error *err);
+/* The same from the document itself, as POST /auth has it. */
+int registry_auth_read(const json_t *document, struct registry_auth *ret, struct error *err);
 
 #endif

@@ -9,7 +9,7 @@ static const struct route routes[] = {
     {METHOD_GET, "/info", api_system_info},
     {METHOD_GET, "/events", api_system_events},
     {METHOD_GET, "/system/df", api_system_usage},
-    {METHOD_POST, "/auth", api_refuse_operation, .what = "checking credentials with a registry"},
+    {METHOD_POST, "/auth", api_registry_login},
 
     {METHOD_GET, "/containers/json", api_container_list},
     {METHOD_POST, "/containers/create", api_container_create},

@@ -1,6 +1,7 @@
 #include "api/server.h"
 
 #include "api/exchange.h"
+#include "api/idle.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fd.h"
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 
 enum { SERVER_COMPLAINT_MAX = 512 };
 
@@ -29,7 +31,7 @@ static enum MHD_Result handle_access(void *data, struct MHD_Connection *connecti
         if (!exchange)
             return MHD_NO;
         *state = exchange;
-        return exchange_refuses_body(exchange) ? exchange_answer(exchange) : MHD_YES;
+        return exchange_refuses(exchange) ? exchange_answer(exchange) : MHD_YES;
     }
     if (*upload_size > 0) {
         enum MHD_Result result = exchange_body(exchange, upload, *upload_size);
@@ -50,8 +52,24 @@ static void handle_completed(void *data, struct MHD_Connection *connection, void
     (void)code;
     if (!exchange)
         return;
-    exchange_set_timeout(exchange, exchange_idle_seconds(exchange));
+    exchange_await_client(exchange);
     *state = exchange_free(exchange);
+}
+
+/* The socket is open still when libmicrohttpd says that it is closed. */
+static void handle_connection(void *data, struct MHD_Connection *connection, void **context,
+                              enum MHD_ConnectionNotificationCode code)
+{
+    struct server *server = data;
+    int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        *context = idle_add(server->idle, fd);
+        if (!*context)
+            shutdown(fd, SHUT_RDWR);
+    } else {
+        idle_remove(*context);
+    }
 }
 
 static void handle_complaint(void *data, const char *format, va_list args)
@@ -79,19 +97,20 @@ static struct MHD_Daemon *start_daemon(struct server *server, int listen_fd)
         return NULL;
     }
     /* The logger comes first: options are read in order and may complain. */
-    return MHD_start_daemon(flags, 0, NULL, NULL, handle_access, server, MHD_OPTION_EXTERNAL_LOGGER,
-                            handle_complaint, server, MHD_OPTION_LISTEN_SOCKET, fd,
-                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)SERVER_CONNECTIONS_MAX,
-                            MHD_OPTION_CONNECTION_TIMEOUT, server->config.idle_seconds,
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)SERVER_HEADER_MAX,
-                            MHD_OPTION_THREAD_STACK_SIZE, (size_t)SERVER_STACK_SIZE,
-                            MHD_OPTION_NOTIFY_COMPLETED, handle_completed, server, MHD_OPTION_END);
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, handle_access, server, MHD_OPTION_EXTERNAL_LOGGER, handle_complaint,
+        server, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)SERVER_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)SERVER_POOL_SIZE, MHD_OPTION_THREAD_STACK_SIZE, (size_t)SERVER_STACK_SIZE,
+        MHD_OPTION_NOTIFY_COMPLETED, handle_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
+        handle_connection, server, MHD_OPTION_END);
 }
 
 static struct server *server_free(struct server *server)
 {
     for (size_t i = 0; i < server->n_daemons; i++)
         MHD_stop_daemon(server->daemons[i]);
+    idle_stop(server->idle);
     fd_close(server->stop_fd);
     pthread_mutex_destroy(&server->lock);
     free(server->server_header);
@@ -103,6 +122,7 @@ static struct server *server_free(struct server *server)
 static int server_new(const struct server_config *config, struct server **ret, struct error *err)
 {
     struct server *server = calloc(1, sizeof(*server));
+    int r = 0;
 
     if (!server)
         return error_oom(err);
@@ -119,6 +139,11 @@ static int server_new(const struct server_config *config, struct server **ret, s
 
         server_free(server);
         return error_set_errno(err, code, "cannot set up the API server");
+    }
+    r = idle_start(server->config.idle_seconds, &server->idle, err);
+    if (r < 0) {
+        server_free(server);
+        return r;
     }
     *ret = server;
     return 0;

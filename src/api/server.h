@@ -18,8 +18,12 @@ struct server;
 
 enum {
     SERVER_LISTENERS_MAX = 16,
-    SERVER_CONNECTIONS_MAX = 4096,   /* at once, on each listening socket */
-    SERVER_HEADER_MAX = 256 * 1024,  /* request line and headers; more is 431 */
+    SERVER_CONNECTIONS_MAX = 4096,  /* at once, on each listening socket */
+    SERVER_HEADER_MAX = 256 * 1024, /* request line and headers; more is 431 */
+    /* What libmicrohttpd may keep of a request's head. It refuses more by itself, with a 431 whose
+     * page no program can choose (0.9.75, 1.0.1); so it gets room for more than is allowed, and the
+     * refusal of what fits in is Docker's. */
+    SERVER_POOL_SIZE = SERVER_HEADER_MAX + 1024 * 1024,
     SERVER_STACK_SIZE = 1024 * 1024, /* of a connection's thread; touched pages count */
     SERVER_IDLE_SECONDS = 300,
     SERVER_DISCARD_MAX = 64 * 1024 * 1024, /* bytes read of a body that is too large anyway */

@@ -15,10 +15,18 @@ void json_cleanup(json_t **json)
     *json = NULL;
 }
 
-/* Nesting is measured before jansson sees the text, because its own limit is far above ours and
- * not configurable. Brackets inside strings do not count. */
-static bool depth_exceeded(const char *text, size_t length)
+struct measure {
+    size_t elements;
+    int depth; /* of the deepest part */
+};
+
+/* Nesting and number of values are measured before jansson sees the text, because its own limit of
+ * depth is far above ours and it has none of number. Each value but the outermost follows a comma
+ * or is the first behind a bracket, so the count is never too low; that of a text that is no JSON
+ * does not matter. What is inside strings does not count. */
+static struct measure measure(const char *text, size_t length)
 {
+    struct measure found = {.elements = 1};
     int depth = 0;
     bool in_string = false;
 
@@ -30,35 +38,54 @@ static bool depth_exceeded(const char *text, size_t length)
                 in_string = false;
         } else if (text[i] == '"') {
             in_string = true;
+        } else if (text[i] == ',') {
+            found.elements++;
         } else if (text[i] == '[' || text[i] == '{') {
-            if (++depth > JSON_DEPTH_MAX)
-                return true;
+            found.elements++;
+            if (++depth > found.depth)
+                found.depth = depth;
         } else if (text[i] == ']' || text[i] == '}') {
             depth--;
         }
     }
-    return false;
+    return found;
 }
 
 int json_parse(const char *text, size_t length, json_t **ret, struct error *err)
 {
+    return json_parse_limited(text, length, JSON_ELEMENTS_MAX, ret, err);
+}
+
+int json_parse_limited(const char *text, size_t length, size_t elements, json_t **ret,
+                       struct error *err)
+{
     json_error_t problem;
+    struct measure found;
     json_t *json;
 
     if (length > JSON_DOCUMENT_MAX)
         return error_set_class(err, ERROR_TOO_LARGE,
                                "JSON document of %zu bytes is larger than the maximum of %d",
                                length, JSON_DOCUMENT_MAX);
-    if (depth_exceeded(text, length))
+    found = measure(text, length);
+    if (found.depth > JSON_DEPTH_MAX)
         return error_set_class(err, ERROR_TOO_LARGE,
                                "JSON document is nested deeper than the maximum of %d",
                                JSON_DEPTH_MAX);
+    if (found.elements > elements)
+        return error_set_class(err, ERROR_TOO_LARGE,
+                               "JSON document has more than the maximum of %zu elements", elements);
     json = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
     if (!json && json_error_code(&problem) == json_error_out_of_memory)
         return error_oom(err);
-    if (!json)
+    if (!json) {
+        /* jansson quotes the document, which may be credentials, and errors are logged. */
+        char *quoted = strstr(problem.text, " near '");
+        if (quoted)
+            *quoted = '\0';
         return error_set_class(err, ERROR_INVALID, "invalid JSON at line %d column %d: %s",
                                problem.line, problem.column, problem.text);
+    }
     *ret = json;
     return 0;
 }

@@ -17,15 +17,22 @@ struct error;
 enum {
     JSON_DOCUMENT_MAX = 8 * 1024 * 1024, /* bytes of text that json_parse() accepts */
     JSON_DEPTH_MAX = 128,                /* jansson's own limit is 2048; deeper is refused here */
+    /* Values that json_parse() accepts: each takes up to 250 bytes of memory, whatever its text. */
+    JSON_ELEMENTS_MAX = 512 * 1024,
 };
 
 void json_cleanup(json_t **json); /* for CLEANUP() */
 #define CLEANUP_JSON CLEANUP(json_cleanup)
 
 /* Parses one document (any value) and nothing after it but white space. Duplicate members are
- * refused, so are strings that hold U+0000. -EINVAL with line and column; -E2BIG (ERROR_TOO_LARGE)
- * above the maxima. *ret is a new reference. */
+ * refused, so are strings that hold U+0000. -EINVAL with line and column, and without a
+ * word of the text, which may be a secret; -E2BIG (ERROR_TOO_LARGE) above the maxima. *ret is a new
+ * reference. */
 int json_parse(const char *text, size_t length, json_t **ret, struct error *err);
+
+/* As json_parse(), for a document of at most `elements` values; a member counts as one. */
+int json_parse_limited(const char *text, size_t length, size_t elements, json_t **ret,
+                       struct error *err);
 
 /* Compact text, or indented by four; malloc'd; NULL when out of memory. */
 char *json_format(const json_t *json);

@@ -40,6 +40,7 @@
     {.name = "device", .type = OPTION_LIST, .help = "Add a host device to the container"},         \
         {.name = "dns", .type = OPTION_LIST, .help = "Set custom DNS servers"},                    \
         {.name = "dns-option", .type = OPTION_LIST, .help = "Set DNS options"},                    \
+        {.name = "dns-opt", .type = OPTION_LIST, .same_as = "dns-option"},                         \
         {.name = "dns-search", .type = OPTION_LIST, .help = "Set custom DNS search domains"},      \
         {.name = "domainname", .type = OPTION_STRING, .help = "Container NIS domain name"},        \
         {.name = "entrypoint",                                                                     \

@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-enum { SIGNAL_NUMBER_MAX = 64 };
+enum { SIGNAL_NUMBER_MAX = 64, WARNINGS_MAX = 64, WARNING_LENGTH_MAX = 1024 };
 
 /* --- the create request --- */
 
@@ -174,6 +174,23 @@ static void started(struct wire_connection *connection, json_t *ok, const struct
     worker_started(worker, (pid_t)pid);
 }
 
+/* They are shown to whoever starts the container. */
+static bool take_warnings(struct worker *worker, const json_t *answer)
+{
+    json_t *warnings = NULL;
+    json_t *warning;
+    size_t i;
+
+    if (json_get_array(answer, "warnings", &warnings, NULL) < 0 ||
+        json_array_size(warnings) > WARNINGS_MAX)
+        return false;
+    json_array_foreach (warnings, i, warning)
+        if (!json_is_string(warning) || json_string_length(warning) > WARNING_LENGTH_MAX)
+            return false;
+    worker->warnings = json_incref(warnings);
+    return true;
+}
+
 static void created(struct wire_connection *connection, json_t *ok, const struct error *error,
                     void *data)
 {
@@ -186,9 +203,10 @@ static void created(struct wire_connection *connection, json_t *ok, const struct
         worker_start_failed(worker, error);
         return;
     }
-    json_t *warnings = json_object_get(ok, "warnings");
-    if (json_is_array(warnings) && json_array_size(warnings) <= 16)
-        worker->warnings = json_incref(warnings);
+    if (!take_warnings(worker, ok)) {
+        wire_connection_violation(connection, "an answer to 'create' with wrong warnings");
+        return;
+    }
     if (wire_connection_request(connection, "start", NULL, started, worker, &failure) < 0)
         worker_start_failed(worker, &failure);
 }

@@ -261,6 +261,7 @@ int engine_compute_kill(struct engine *engine, const char *id, struct error *err
 {
     CLEANUP_CONTAINER struct container *container = NULL;
     struct compute_client *client = NULL;
+    uint64_t run;
     int r = engine_container_get(engine, id, &container, err);
     if (r < 0)
         return r;
@@ -270,6 +271,8 @@ int engine_compute_kill(struct engine *engine, const char *id, struct error *err
             return error_set_class(err, ERROR_CONFLICT, "compute system %s is not running",
                                    container->id);
         container->stopped_by_user = true;
+        container->no_restart = true;
+        run = container->run;
     }
     r = compute_client_connect(container->runtime_dir, &client, err);
     if (r < 0)
@@ -280,7 +283,7 @@ int engine_compute_kill(struct engine *engine, const char *id, struct error *err
     compute_client_free(client);
     if (r < 0)
         return r;
-    return container_wait_stopped(container, 10000) < 0
+    return container_wait_stopped(container, run, 10000) < 0
                ? error_set(err, -ETIMEDOUT, "compute system %s does not end", container->id)
                : 0;
 }
@@ -307,7 +310,11 @@ int engine_vm_console(struct engine *engine, const char *reference, char **ret, 
                                reference);
     if (r < 0)
         return r;
-    *ret_length = text.length;
-    *ret = buffer_take(&text);
-    return *ret ? 0 : error_oom(err);
+    size_t length = text.length;
+    char *taken = buffer_take(&text);
+    if (!taken)
+        return error_oom(err);
+    *ret_length = length;
+    *ret = taken;
+    return 0;
 }

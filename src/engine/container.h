@@ -74,13 +74,14 @@ struct container {
     int64_t finished;                /* [state] */
     int restart_count;               /* [state] */
     int restart_backoff;             /* [state] restarts since it last ran for a while */
-    bool stopped_by_user;            /* [state] no restart policy applies */
+    bool stopped_by_user;            /* [state] moby's HasBeenManuallyStopped */
+    bool no_restart;                 /* [state] no restart policy acts at the end of this run */
     bool worker_spent;    /* [state] the worker has had its run: it ends, and serves no other */
     uint64_t run;         /* [state] number of the current or last run: guards late clean-up */
     bool cleaned;         /* [state] the last run's network and directories are given back */
     bool in_table;        /* [state] false once removed */
     bool start_requested; /* [state] between start and its outcome */
-    bool keep_on_exit;    /* [state] during restart: --rm does not act */
+    unsigned restarts;    /* [state] restarts under way: --rm does not act */
     bool connected;       /* [state] the network event "connect" was emitted for this run */
 
     /* These three are changed by the holder of both locks, and so read under either. */

@@ -119,6 +119,7 @@ static int open_network(struct engine *engine, struct error *err)
     if (engine->config.bridge)
         config.bridge = engine->config.bridge;
     config.bip = engine->config.bip;
+    config.inter_container = !engine->config.closed;
     int r = net_open(&config, &engine->net, err);
     return r < 0 ? error_wrap(err, r, "default bridge") : 0;
 }
@@ -145,7 +146,7 @@ static int open_all(struct engine *engine, const struct engine_config *config, s
     engine->events = event_bus_new();
     if (!engine->events)
         return error_oom(err);
-    engine->janitor = janitor_new(engine, err);
+    engine->janitor = janitor_new(err);
     if (!engine->janitor)
         return err ? err->code : -ENOMEM;
     /* Nothing is heard of the workers before the table is whole. */

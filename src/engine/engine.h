@@ -2,10 +2,19 @@
  *
  * Theory of operation. The store (SQLite) is the truth about what exists; workers are the truth
  * about what runs. Any number of API threads call in; two locks order them: a container's
- * *operation lock* is held for the length of start, stop, rename, remove ... (one at a time per
- * container), the engine's *state lock* only for moments, to read or change fields. The loop
+ * *operation lock* is held for the length of start, rename, remove ... (one at a time per
+ * container; a stop gives it up while it waits, so that whoever is less patient can kill), the
+ * engine's *state lock* only for moments, to read or change fields. The loop
  * thread hears the workers' events and changes state under the state lock; what takes longer
- * (freeing the network, removal, restart policy) it hands to the janitor thread.
+ * (freeing the network, removal, restart policy) it hands to the janitor.
+ *
+ * A change of state is written to the store under the state lock, so that rows follow each other as
+ * the states did and a removed container's row cannot come back. That is a write into the page
+ * cache (store.h: WAL, synchronous=NORMAL); but once in some hundred changes SQLite copies its log
+ * into the database and waits for the disk, and a disk that stalls then stalls everybody who asks.
+ * A queue of writes would have to keep what a start and a removal rely on, that the row is on disk
+ * before a worker is there and gone after its directory, and is not worth it as long as disks
+ * answer.
  *
  * `reference` is a container's name, id or unique prefix of an id. Errors carry docker's words and
  * a class from which the API derives its status. JSON that is returned has the shape of the Docker
@@ -42,6 +51,7 @@ struct engine_config {
     int vm_engine;                    /* enum vm_engine or ENGINE_VM_AUTO */
     const char *bridge;               /* "hull0"; "none": no default bridge */
     const char *bip;                  /* "172.29.0.1/16" or NULL: the first free of a list */
+    bool closed;                      /* the bridge's containers do not reach each other */
     char *const *insecure_registries;
     char *const *registry_mirrors;
     uid_t vm_uid_first; /* range of user ids for utility VMs */

@@ -16,7 +16,7 @@
 #include "spec/runtime.h"
 
 enum {
-    EXECS_PER_CONTAINER_MAX = 1024, /* kept; the oldest finished ones are forgotten first */
+    EXECS_PER_CONTAINER_MAX = 1024, /* kept: finished, running and not yet started */
     CONFIG_FILE_MAX = JSON_DOCUMENT_MAX,
 };
 
@@ -90,22 +90,32 @@ static int exec_parse(struct exec *exec, const json_t *body, struct error *err)
     return 0;
 }
 
-/* Makes room by forgetting the container's oldest finished exec. Call under the state lock. */
-static void exec_make_room(struct engine *engine, const struct container *container)
+/* Makes room by forgetting the container's oldest finished exec, or else the oldest that nobody has
+ * started. Only what runs is never forgotten. Call under the state lock. */
+static int exec_make_room(struct engine *engine, const struct container *container,
+                          struct error *err)
 {
     size_t n = 0;
-    struct exec *oldest = NULL;
+    struct exec *finished = NULL;
+    struct exec *idle = NULL;
     LIST_FOR_EACH (exec, &engine->execs, struct exec, node) {
         if (exec->container != container)
             continue;
         n++;
-        if (!oldest && exec->started && !exec->running)
-            oldest = exec;
+        if (!finished && exec->started && !exec->running)
+            finished = exec;
+        if (!idle && !exec->started)
+            idle = exec;
     }
-    if (n < EXECS_PER_CONTAINER_MAX || !oldest)
-        return;
+    if (n < EXECS_PER_CONTAINER_MAX)
+        return 0;
+    struct exec *oldest = finished ? finished : idle;
+    if (!oldest)
+        return error_set_class(err, ERROR_CONFLICT, "container %s runs %d execs, which is the most",
+                               container->id, (int)EXECS_PER_CONTAINER_MAX);
     list_remove(&oldest->node);
     exec_put(oldest);
+    return 0;
 }
 
 int engine_exec_create(struct engine *engine, const char *reference, json_t *body, char ret_id[65],
@@ -134,7 +144,9 @@ int engine_exec_create(struct engine *engine, const char *reference, json_t *bod
         if (!container_is_running(exec->container))
             return error_set_class(err, ERROR_CONFLICT, "container %s is not running",
                                    exec->container->id);
-        exec_make_room(engine, container);
+        r = exec_make_room(engine, container, err);
+        if (r < 0)
+            return r;
         struct exec *entered = TAKE_PTR(exec);
         list_append(&engine->execs, &entered->node);
         string_copy(ret_id, 65, entered->id);
@@ -161,8 +173,11 @@ static int read_process(const struct container *container, struct spec_process *
         r = spec_runtime_parse(text.data, text.length, &config, err);
     if (r < 0)
         return r;
-    *ret = spec_process_copy(config->process);
-    return *ret ? 0 : error_oom(err);
+    struct spec_process *process = spec_process_copy(config->process);
+    if (!process)
+        return error_oom(err);
+    *ret = process;
+    return 0;
 }
 
 static int set_arguments(struct spec_process *process, const struct exec *exec)
@@ -206,8 +221,11 @@ static int exec_process(const struct exec *exec, int width, int height, json_t *
         process->capabilities.effective = CAPABILITY_ALL;
         process->capabilities.permitted = CAPABILITY_ALL;
     }
-    *ret = spec_process_to_json(process);
-    return *ret ? 0 : error_oom(err);
+    json_t *document = spec_process_to_json(process);
+    if (!document)
+        return error_oom(err);
+    *ret = document;
+    return 0;
 }
 
 /* --- start --- */
@@ -386,13 +404,17 @@ int engine_exec_inspect(struct engine *engine, const char *exec_id, json_t **ret
         return error_set_class(err, ERROR_NOT_FOUND, "No such exec instance: %s", exec_id);
     json_t *code = exec->started && !exec->running ? json_integer(exec->code) : json_null();
     json_t *arguments = json_from_strv(exec->args + 1);
-    *ret = json_pack("{s:s, s:b, s:o, s:{s:b, s:s, s:o, s:b, s:s}, s:b, s:b, s:b, s:b, s:s, s:i, "
-                     "s:s}",
-                     "ID", exec->id, "Running", exec->running, "ExitCode", code, "ProcessConfig",
-                     "tty", exec->terminal, "entrypoint", exec->args[0], "arguments", arguments,
-                     "privileged", exec->privileged, "user", string_or(exec->user, ""), "OpenStdin",
-                     exec->in, "OpenStderr", exec->err, "OpenStdout", exec->out, "CanRemove",
-                     exec->started && !exec->running, "ContainerID", exec->container->id, "Pid",
-                     (int)exec->pid, "DetachKeys", string_or(exec->detach_keys, ""));
-    return *ret ? 0 : error_oom(err);
+    json_t *document =
+        json_pack("{s:s, s:b, s:o, s:{s:b, s:s, s:o, s:b, s:s}, s:b, s:b, s:b, s:b, s:s, s:i, "
+                  "s:s}",
+                  "ID", exec->id, "Running", exec->running, "ExitCode", code, "ProcessConfig",
+                  "tty", exec->terminal, "entrypoint", exec->args[0], "arguments", arguments,
+                  "privileged", exec->privileged, "user", string_or(exec->user, ""), "OpenStdin",
+                  exec->in, "OpenStderr", exec->err, "OpenStdout", exec->out, "CanRemove",
+                  exec->started && !exec->running, "ContainerID", exec->container->id, "Pid",
+                  (int)exec->pid, "DetachKeys", string_or(exec->detach_keys, ""));
+    if (!document)
+        return error_oom(err);
+    *ret = document;
+    return 0;
 }

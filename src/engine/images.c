@@ -59,8 +59,11 @@ static int filter_first(const json_t *filters, const char *name, char **ret, str
     int r = filter_values(filters, name, &values, err);
     if (r < 0 || !values || !*values)
         return r;
-    *ret = strdup(*values);
-    return *ret ? 0 : error_oom(err);
+    char *first = strdup(*values);
+    if (!first)
+        return error_oom(err);
+    *ret = first;
+    return 0;
 }
 
 /* Texts of an image filter; the filter borrows them. */
@@ -185,7 +188,7 @@ int engine_image_inspect(struct engine *engine, const char *reference, json_t **
     if (r < 0)
         return r;
     const struct image_config *config = image->config;
-    *ret = json_pack(
+    CLEANUP_JSON json_t *document = json_pack(
         "{s:s, s:o, s:o, s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:I, s:{s:s, s:{}}, s:o, s:{s:s}, "
         "s:{s:s, s:s, s:I}}",
         "Id", image->id, "RepoTags", json_from_strv(image->tags), "RepoDigests",
@@ -198,10 +201,10 @@ int engine_image_inspect(struct engine *engine, const char *reference, json_t **
         rootfs_json(image), "Metadata", "LastTagTime", timestamp_format(image->last_tagged, tagged),
         "Descriptor", "mediaType", string_or(image->manifest_type, ""), "digest",
         string_or(image->manifest_digest, ""), "size", (json_int_t)image->manifest_size);
-    if (!*ret)
+    if (!document || (!string_is_empty(config->variant) &&
+                      json_put_string(document, "Variant", config->variant) < 0))
         return error_oom(err);
-    if (!string_is_empty(config->variant))
-        (void)json_put_string(*ret, "Variant", config->variant);
+    *ret = TAKE_PTR(document);
     return 0;
 }
 
@@ -281,10 +284,11 @@ int engine_image_prune(struct engine *engine, const json_t *filters, json_t **re
     if (r < 0)
         return r;
     json_t *list = removals.n > 0 ? removals_json(engine, &removals, NULL) : json_null();
-    *ret = json_pack("{s:o, s:I}", "ImagesDeleted", list, "SpaceReclaimed",
-                     (json_int_t)removals.space_reclaimed);
-    if (!*ret)
+    json_t *report = json_pack("{s:o, s:I}", "ImagesDeleted", list, "SpaceReclaimed",
+                               (json_int_t)removals.space_reclaimed);
+    if (!report)
         return error_oom(err);
+    *ret = report;
     char reclaimed[24];
     (void)snprintf(reclaimed, sizeof(reclaimed), "%lld", (long long)removals.space_reclaimed);
     engine_emit(engine, "image", "prune", "", json_pack("{s:s}", "reclaimed", reclaimed));

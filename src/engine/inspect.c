@@ -1,11 +1,6 @@
 /* GET /containers/{id}/json and GET /containers/json. */
-#include <dirent.h>
-#include <fcntl.h>
-#include <fnmatch.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -14,44 +9,6 @@
 #include "base/timestamp.h"
 #include "engine/attach_network.h"
 #include "engine/private.h"
-
-/* --- size --- */
-
-static int64_t tree_size(int dirfd, const char *name, int depth)
-{
-    enum { SIZE_DEPTH_MAX = 64 };
-    int64_t total = 0;
-    CLEANUP_CLOSE int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 || depth > SIZE_DEPTH_MAX)
-        return 0;
-    CLEANUP_DIR DIR *directory = fdopendir(fd);
-    if (!directory)
-        return 0;
-    int own = TAKE_FD(fd);
-    struct dirent *entry;
-    while ((entry = readdir(directory))) {
-        struct stat status;
-        if (string_equal(entry->d_name, ".") || string_equal(entry->d_name, "..") ||
-            fstatat(own, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-            continue;
-        if (S_ISDIR(status.st_mode))
-            total += tree_size(own, entry->d_name, depth + 1);
-        else if (S_ISREG(status.st_mode))
-            total += status.st_size;
-    }
-    return total;
-}
-
-int64_t engine_container_size(struct engine *engine, const char *id)
-{
-    struct stat status;
-    CLEANUP_FREE char *upper = string_format("%s/containers/%s/upper", engine->config.root, id);
-    CLEANUP_FREE char *scratch =
-        string_format("%s/containers/%s/scratch.ext4", engine->config.root, id);
-    if (scratch && stat(scratch, &status) == 0)
-        return (int64_t)status.st_blocks * 512;
-    return upper ? tree_size(AT_FDCWD, upper, 0) : 0;
-}
 
 /* --- inspect --- */
 
@@ -158,12 +115,8 @@ int engine_container_inspect(struct engine *engine, const char *reference, bool 
     }
     if (!object)
         return error_oom(err);
-    if (size) {
-        int64_t bytes = engine_container_size(engine, container->id);
-        if (json_put_i64(object, "SizeRw", bytes) < 0 ||
-            json_put_i64(object, "SizeRootFs", bytes) < 0)
-            return error_oom(err);
-    }
+    if (size && engine_put_sizes(engine, container->id, object) < 0)
+        return error_oom(err);
     *ret = TAKE_PTR(object);
     return 0;
 }
@@ -491,10 +444,9 @@ int engine_container_list(struct engine *engine, const struct engine_list_option
     size_t i;
     json_t *entry;
     json_array_foreach (list, i, entry)
-        if (options->size)
-            (void)json_put_i64(
-                entry, "SizeRw",
-                engine_container_size(engine, json_string_value(json_object_get(entry, "Id"))));
+        if (options->size &&
+            engine_put_sizes(engine, json_string_value(json_object_get(entry, "Id")), entry) < 0)
+            return error_oom(err);
     *ret = TAKE_PTR(list);
     return 0;
 }

@@ -1,44 +1,28 @@
-/* The janitor: a thread for what takes long after a container's end. The loop thread must not
- * block, and an API thread may not be there.
+/* The janitor: what takes long after a container's end. The loop thread must not block, and an API
+ * thread may not be there. Each task has a thread (task_pool.h), so one container that is slow to
+ * start or to clean up does not keep the others waiting.
  *
- * It waits for no container's operation lock, which a stop with much patience may hold for hours:
- * the other containers would wait with it. A task that finds the lock taken comes again.
+ * It waits for no container's operation lock, which the start of a VM may hold for long: a task
+ * that finds the lock taken comes again.
  *
  * A task is for one run of a container. By the time it is its turn somebody else may have cleaned
  * up, started the container again or removed it; the run's number tells. */
-#include <time.h>
-
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/timestamp.h"
 #include "engine/private.h"
+#include "engine/task_pool.h"
 
-enum { BUSY_DELAY_MS = 20 };
-
-struct task {
-    struct list node;
-    enum janitor_task kind;
+struct janitor_task {
+    struct task task;
+    enum janitor_task_kind kind;
     struct container *container; /* a reference */
     uint64_t run;
-    int64_t due; /* CLOCK_MONOTONIC nanoseconds */
 };
 
 struct janitor {
-    struct engine *engine;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    struct list tasks;
-    bool ending;
+    struct task_pool *pool;
 };
-
-static int64_t monotonic_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 static bool still_this_run(struct container *container, uint64_t run)
 {
@@ -47,7 +31,7 @@ static bool still_this_run(struct container *container, uint64_t run)
 }
 
 /* [operation] */
-static void janitor_ended(const struct task *task)
+static void janitor_ended(const struct janitor_task *task)
 {
     struct container *container = task->container;
     if (!still_this_run(container, task->run))
@@ -57,7 +41,7 @@ static void janitor_ended(const struct task *task)
     {
         ENGINE_STATE(container->engine);
         remove = container->auto_remove && container->status == CONTAINER_EXITED &&
-                 !container->keep_on_exit;
+                 container->restarts == 0;
     }
     struct error err = ERROR_INIT;
     if (remove && container_remove_locked(container, 0, &err) < 0)
@@ -65,7 +49,7 @@ static void janitor_ended(const struct task *task)
 }
 
 /* [operation] */
-static void janitor_restart(const struct task *task)
+static void janitor_restart(const struct janitor_task *task)
 {
     struct container *container = task->container;
     struct error err = ERROR_INIT;
@@ -73,9 +57,16 @@ static void janitor_restart(const struct task *task)
         log_error("cannot restart container %s: %s", container->id, err.message);
 }
 
-/* False: somebody works on the container, so it must be tried again. */
-static bool task_run(struct task *task)
+static void task_free(struct janitor_task *task)
 {
+    container_put(task->container);
+    free(task);
+}
+
+/* False: somebody works on the container, so it must be tried again. */
+static bool task_run(struct task *data)
+{
+    struct janitor_task *task = CONTAINER_OF(data, struct janitor_task, task);
     if (pthread_mutex_trylock(&task->container->operation) != 0)
         return false;
     switch (task->kind) {
@@ -87,71 +78,24 @@ static bool task_run(struct task *task)
         break;
     }
     pthread_mutex_unlock(&task->container->operation);
-    container_put(task->container);
-    free(task);
+    task_free(task);
     return true;
 }
 
-/* The first task that is due, or NULL and when the next one is. */
-static struct task *janitor_next(struct janitor *janitor, int64_t *ret_due)
+static void task_drop(struct task *data)
 {
-    int64_t now = monotonic_now();
-    *ret_due = INT64_MAX;
-    LIST_FOR_EACH (task, &janitor->tasks, struct task, node) {
-        if (task->due <= now) {
-            list_remove(&task->node);
-            return task;
-        }
-        if (task->due < *ret_due)
-            *ret_due = task->due;
-    }
-    return NULL;
+    task_free(CONTAINER_OF(data, struct janitor_task, task));
 }
 
-static void *janitor_run(void *data)
+struct janitor *janitor_new(struct error *err)
 {
-    struct janitor *janitor = data;
-    pthread_mutex_lock(&janitor->lock);
-    while (!janitor->ending) {
-        int64_t due;
-        struct task *task = janitor_next(janitor, &due);
-        if (task) {
-            pthread_mutex_unlock(&janitor->lock);
-            bool done = task_run(task);
-            pthread_mutex_lock(&janitor->lock);
-            if (!done) {
-                task->due = monotonic_now() + BUSY_DELAY_MS * 1000000LL;
-                list_append(&janitor->tasks, &task->node);
-            }
-        } else if (due == INT64_MAX) {
-            pthread_cond_wait(&janitor->wake, &janitor->lock);
-        } else {
-            struct timespec limit = {.tv_sec = due / 1000000000, .tv_nsec = due % 1000000000};
-            pthread_cond_timedwait(&janitor->wake, &janitor->lock, &limit);
-        }
-    }
-    pthread_mutex_unlock(&janitor->lock);
-    return NULL;
-}
-
-struct janitor *janitor_new(struct engine *engine, struct error *err)
-{
+    static const struct task_pool_handlers handlers = {.run = task_run, .drop = task_drop};
     struct janitor *janitor = calloc(1, sizeof(*janitor));
-    pthread_condattr_t attributes;
     if (!janitor) {
         error_oom(err);
         return NULL;
     }
-    janitor->engine = engine;
-    list_init(&janitor->tasks);
-    pthread_mutex_init(&janitor->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&janitor->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
-    int r = pthread_create(&janitor->thread, NULL, janitor_run, janitor);
-    if (r != 0) {
-        error_set_errno(err, -r, "cannot start the janitor thread");
+    if (task_pool_new(&handlers, &janitor->pool, err) < 0) {
         free(janitor);
         return NULL;
     }
@@ -162,34 +106,17 @@ struct janitor *janitor_free(struct janitor *janitor)
 {
     if (!janitor)
         return NULL;
-    pthread_mutex_lock(&janitor->lock);
-    janitor->ending = true;
-    pthread_cond_signal(&janitor->wake);
-    pthread_mutex_unlock(&janitor->lock);
-    pthread_join(janitor->thread, NULL);
-    LIST_FOR_EACH (task, &janitor->tasks, struct task, node) {
-        list_remove(&task->node);
-        container_put(task->container);
-        free(task);
-    }
-    pthread_cond_destroy(&janitor->wake);
-    pthread_mutex_destroy(&janitor->lock);
+    task_pool_free(janitor->pool);
     free(janitor);
     return NULL;
 }
 
-void janitor_queue(struct janitor *janitor, enum janitor_task kind, struct container *container,
-                   uint64_t run, int64_t delay_ms)
+void janitor_queue(struct janitor *janitor, enum janitor_task_kind kind,
+                   struct container *container, uint64_t run, int64_t delay_ms)
 {
-    struct task *task = calloc(1, sizeof(*task));
+    struct janitor_task *task = calloc(1, sizeof(*task));
     if (!task)
         return; /* what it would have done is done at the next start or removal */
-    *task = (struct task){.kind = kind,
-                          .container = container_ref(container),
-                          .run = run,
-                          .due = monotonic_now() + delay_ms * 1000000};
-    pthread_mutex_lock(&janitor->lock);
-    list_append(&janitor->tasks, &task->node);
-    pthread_cond_signal(&janitor->wake);
-    pthread_mutex_unlock(&janitor->lock);
+    *task = (struct janitor_task){.kind = kind, .container = container_ref(container), .run = run};
+    task_pool_add(janitor->pool, &task->task, delay_ms);
 }

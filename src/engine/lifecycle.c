@@ -30,10 +30,14 @@ static void client_cleanup(struct compute_client **client)
 }
 #define CLEANUP_CLIENT CLEANUP(client_cleanup)
 
-static bool is_running(struct container *container)
+/* Does it run, and which run is that? */
+static bool find_run(struct container *container, uint64_t *ret)
 {
     ENGINE_STATE(container->engine);
-    return container_is_running(container);
+    if (!container_is_running(container))
+        return false;
+    *ret = container->run;
+    return true;
 }
 
 /* --- start --- */
@@ -134,6 +138,7 @@ static void forget_restarts(struct container *container)
 {
     ENGINE_STATE(container->engine);
     container->stopped_by_user = false;
+    container->no_restart = false;
     container->restart_count = 0;
     container->restart_backoff = 0;
 }
@@ -203,10 +208,20 @@ static int not_running(struct container *container, struct error *err)
     return error_set_class(err, ERROR_CONFLICT, "container %s is not running", container->id);
 }
 
-static void mark_stopped_by_user(struct container *container)
+/* moby, Daemon.killWithSignal: any signal counts as a stop by the user, which "unless-stopped"
+ * looks at. No policy at all acts after SIGKILL or the stop signal; without a stop signal of the
+ * container's own, after none. */
+static void mark_killed(struct container *container, int number)
 {
+    const char *text = json_string_value(json_object_get(container->config, "StopSignal"));
+    int own = 0;
+    bool ends = number == SIGKILL || string_is_empty(text) ||
+                (engine_signal_parse(text, &own) == 0 && own == number);
     ENGINE_STATE(container->engine);
     container->stopped_by_user = true;
+    if (ends)
+        container->no_restart = true;
+    (void)container_save(container, NULL);
 }
 
 static void emit_kill(struct container *container, int number)
@@ -218,11 +233,12 @@ static void emit_kill(struct container *container, int number)
 
 /* The worker no longer listens when its container is over, and the loop thread may not have heard
  * of that yet: a signal that finds nobody is only an error when the container goes on. */
-static int signal_container(struct container *container, int signal, struct error *err)
+static int signal_container(struct container *container, uint64_t run, int signal,
+                            struct error *err)
 {
     struct error failure = ERROR_INIT;
     int r = send_signal(container, signal, &failure);
-    if (r < 0 && container_wait_stopped(container, EXIT_PATIENCE_MS) == 0)
+    if (r < 0 && container_wait_stopped(container, run, EXIT_PATIENCE_MS) == 0)
         return 0;
     return r < 0 ? error_copy(err, &failure) : 0;
 }
@@ -232,25 +248,25 @@ int engine_container_kill(struct engine *engine, const char *reference, const ch
 {
     CLEANUP_CONTAINER struct container *container = NULL;
     int number = SIGKILL;
+    uint64_t run;
     int r = engine_container_get(engine, reference, &container, err);
     if (r < 0)
         return r;
     if (!string_is_empty(signal) && engine_signal_parse(signal, &number) < 0)
         return error_set_class(err, ERROR_INVALID, "Invalid signal: %s", signal);
-    if (!is_running(container)) {
+    if (!find_run(container, &run)) {
         struct error reason = ERROR_INIT;
         (void)not_running(container, &reason);
         return error_set_class(err, ERROR_CONFLICT, "cannot kill container: %s: %s", reference,
                                reason.message);
     }
-    if (number == SIGKILL)
-        mark_stopped_by_user(container);
+    mark_killed(container, number);
     emit_kill(container, number); /* before the "die" that it causes */
-    r = signal_container(container, number, err);
+    r = signal_container(container, run, number, err);
     if (r < 0)
         return error_wrap(err, r, "cannot kill container: %s", reference);
     if (number == SIGKILL)
-        (void)container_wait_stopped(container, KILL_PATIENCE_MS);
+        (void)container_wait_stopped(container, run, KILL_PATIENCE_MS);
     return 0;
 }
 
@@ -289,33 +305,59 @@ static int stop_timeout(const struct container *container, int wanted)
     return seconds > STOP_SECONDS_MAX ? STOP_SECONDS_MAX : seconds < 0 ? -1 : (int)seconds;
 }
 
-/* [operation] Signals, waits, kills. */
+/* [operation], which is given up for the wait: another stop, a kill or an rm -f must not wait for
+ * this one's patience. Whoever comes meanwhile may also start the container again, or remove it,
+ * and the event comes before what they do. */
+static int wait_unlocked(struct container *container, uint64_t run, int timeout_ms)
+{
+    pthread_mutex_unlock(&container->operation);
+    int r = container_wait_stopped(container, run, timeout_ms);
+    if (r == 0)
+        engine_emit_container(container->engine, container, "stop", NULL);
+    pthread_mutex_lock(&container->operation);
+    return r;
+}
+
+/* [operation] */
+static int kill_run(struct container *container, uint64_t run, struct error *err)
+{
+    uint64_t current;
+    int r = 0;
+    bool runs = find_run(container, &current) && current == run;
+    if (runs) {
+        emit_kill(container, SIGKILL);
+        r = signal_container(container, run, SIGKILL, err);
+    }
+    if (r < 0)
+        return error_wrap(err, r, "cannot stop container: %s", container->id);
+    if (container_wait_stopped(container, run, KILL_PATIENCE_MS) < 0 && kill_worker(container) < 0)
+        return error_set(err, -ETIMEDOUT,
+                         "cannot stop container: %s: tried to kill container, but did not "
+                         "receive an exit event",
+                         container->id);
+    engine_emit_container(container->engine, container, "stop", NULL);
+    return 0;
+}
+
+/* [operation], given up meanwhile. Signals, waits, kills. */
 static int stop_locked(struct container *container, const char *signal, int timeout,
                        struct error *err)
 {
     int number = SIGTERM;
+    uint64_t run;
     int r = stop_signal(container, signal, &number, err);
     if (r < 0)
         return r;
-    if (!is_running(container))
+    if (!find_run(container, &run))
         return 0;
     int seconds = stop_timeout(container, timeout);
     emit_kill(container, number);
-    r = signal_container(container, number, err);
+    r = signal_container(container, run, number, err);
     if (r < 0)
         return error_wrap(err, r, "cannot stop container: %s", container->id);
-    if (container_wait_stopped(container, seconds < 0 ? -1 : seconds * 1000) < 0) {
-        emit_kill(container, SIGKILL);
-        r = signal_container(container, SIGKILL, err);
-        if (r < 0)
-            return error_wrap(err, r, "cannot stop container: %s", container->id);
-        if (container_wait_stopped(container, KILL_PATIENCE_MS) < 0 && kill_worker(container) < 0)
-            return error_set(err, -ETIMEDOUT,
-                             "cannot stop container: %s: tried to kill container, but did not "
-                             "receive an exit event",
-                             container->id);
-    }
-    engine_emit_container(container->engine, container, "stop", NULL);
+    if (wait_unlocked(container, run, seconds < 0 ? -1 : seconds * 1000) < 0 &&
+        (r = kill_run(container, run, err)) < 0)
+        return r;
     container_cleanup(container);
     return 0;
 }
@@ -333,6 +375,7 @@ int engine_container_stop(struct engine *engine, const char *reference, const ch
         ENGINE_STATE(engine);
         bool restarting = container->status == CONTAINER_RESTARTING;
         container->stopped_by_user = true;
+        container->no_restart = true;
         if (restarting) {
             container->status = CONTAINER_EXITED;
             engine_notify_waits(engine, container, ENGINE_NOTICE_NOT_STARTED);
@@ -342,6 +385,21 @@ int engine_container_stop(struct engine *engine, const char *reference, const ch
             return error_set_class(err, ERROR_NOT_MODIFIED, "container is already stopped");
     }
     return stop_locked(container, signal, timeout, err);
+}
+
+/* [operation], given up while it stops. */
+static int restart_locked(struct container *container, const char *signal, int timeout,
+                          struct error *err)
+{
+    struct error failure = ERROR_INIT;
+    int r = stop_locked(container, signal, timeout, err);
+    if (r < 0)
+        return r;
+    r = check_startable(container, &failure);
+    if (r < 0) /* somebody else may have started it as soon as it was stopped */
+        return failure.class == ERROR_NOT_MODIFIED ? 0 : error_copy(err, &failure);
+    forget_restarts(container);
+    return start_locked(container, err);
 }
 
 int engine_container_restart(struct engine *engine, const char *reference, const char *signal,
@@ -359,16 +417,13 @@ int engine_container_restart(struct engine *engine, const char *reference, const
             return error_set_class(err, ERROR_CONFLICT,
                                    "container is marked for removal and cannot be started");
         container->stopped_by_user = true; /* no policy may act between the two halves */
-        container->keep_on_exit = true;    /* nor --rm */
+        container->no_restart = true;
+        container->restarts++; /* nor --rm */
     }
-    r = stop_locked(container, signal, timeout, err);
-    if (r == 0) {
-        forget_restarts(container);
-        r = start_locked(container, err);
-    }
+    r = restart_locked(container, signal, timeout, err);
     {
         ENGINE_STATE(engine);
-        container->keep_on_exit = false;
+        container->restarts--;
     }
     if (r == 0)
         engine_emit_container(engine, container, "restart", NULL);
@@ -412,10 +467,11 @@ int engine_container_resize(struct engine *engine, const char *reference, int wi
 {
     CLEANUP_CONTAINER struct container *container = NULL;
     CLEANUP_CLIENT struct compute_client *client = NULL;
+    uint64_t run;
     int r = engine_container_get(engine, reference, &container, err);
     if (r < 0)
         return r;
-    if (!is_running(container))
+    if (!find_run(container, &run))
         return not_running(container, err);
     r = compute_client_connect(container->runtime_dir, &client, err);
     return r < 0 ? r : compute_client_resize(client, "", width, height, err);
@@ -439,6 +495,7 @@ static int end_for_removal(struct container *container, unsigned flags, struct e
                                        ? " and must be unpaused first"
                                        : ": stop the container before removing or force remove");
         container->stopped_by_user = true;
+        container->no_restart = true;
         worker = container->worker_pid;
     }
     if (!worker)
@@ -494,31 +551,6 @@ int container_remove_locked(struct container *container, unsigned flags, struct 
     return 0;
 }
 
-static bool is_busy(struct container *container)
-{
-    if (pthread_mutex_trylock(&container->operation) != 0)
-        return true;
-    pthread_mutex_unlock(&container->operation);
-    return false;
-}
-
-/* Not [operation]: a `docker stop` with much patience holds that lock, and ends by this. */
-static void kill_at_once(struct container *container)
-{
-    CLEANUP_CLIENT struct compute_client *client = NULL;
-    struct error ignored = ERROR_INIT;
-    {
-        ENGINE_STATE(container->engine);
-        if (!container_is_running(container))
-            return;
-        container->stopped_by_user = true;
-    }
-    emit_kill(container, SIGKILL);
-    if (compute_client_connect(container->runtime_dir, &client, &ignored) == 0 &&
-        compute_client_kill(client, &ignored) >= 0)
-        container_thaw(container, client);
-}
-
 int engine_container_remove(struct engine *engine, const char *reference, unsigned flags,
                             struct error *err)
 {
@@ -526,8 +558,6 @@ int engine_container_remove(struct engine *engine, const char *reference, unsign
     int r = engine_container_get(engine, reference, &container, err);
     if (r < 0)
         return r;
-    if ((flags & ENGINE_REMOVE_FORCE) && is_busy(container))
-        kill_at_once(container);
     CONTAINER_OPERATION(container);
     return container_remove_locked(container, flags, err);
 }

@@ -72,8 +72,11 @@ static int bind_mode(const char *mode, char **ret, struct error *err)
     }
     if (strv_append(&options, recursive ? "rbind" : "bind") < 0)
         return error_oom(err);
-    *ret = strv_join(options, ",");
-    return *ret ? 0 : error_oom(err);
+    char *joined = strv_join(options, ",");
+    if (!joined)
+        return error_oom(err);
+    *ret = joined;
+    return 0;
 }
 
 static int bind_parse(const char *text, struct mount_request *ret, struct error *err)

@@ -68,10 +68,11 @@ static json_t *bridge_options(const struct engine *engine)
 {
     char mtu[12];
     (void)snprintf(mtu, sizeof(mtu), "%u", net_mtu(engine->net));
-    return json_pack("{s:s, s:s, s:s, s:s}", "com.docker.network.bridge.default_bridge", "true",
-                     "com.docker.network.bridge.name", net_bridge(engine->net),
-                     "com.docker.network.bridge.enable_ip_masquerade", "true",
-                     "com.docker.network.driver.mtu", mtu);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "com.docker.network.bridge.default_bridge",
+                     "true", "com.docker.network.bridge.enable_icc",
+                     engine->config.closed ? "false" : "true", "com.docker.network.bridge.name",
+                     net_bridge(engine->net), "com.docker.network.bridge.enable_ip_masquerade",
+                     "true", "com.docker.network.driver.mtu", mtu);
 }
 
 /* Containers plugged into it now. Call under the state lock. */
@@ -171,8 +172,11 @@ int engine_network_inspect(struct engine *engine, const char *reference, json_t 
         if (!network_exists(engine, i) || (!string_equal(network_names[i], reference) &&
                                            !(reference[0] && string_starts_with(id, reference))))
             continue;
-        *ret = network_json(engine, i, true);
-        return *ret ? 0 : error_oom(err);
+        json_t *network = network_json(engine, i, true);
+        if (!network)
+            return error_oom(err);
+        *ret = network;
+        return 0;
     }
     return error_set_class(err, ERROR_NOT_FOUND, "network %s not found", reference);
 }

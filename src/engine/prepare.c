@@ -1,5 +1,7 @@
 /* Making a container ready for a run, and giving back what a run took. */
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,6 +12,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/path.h"
+#include "base/process.h"
 #include "base/strings.h"
 #include "compute/client.h"
 #include "compute/exit_record.h"
@@ -266,6 +269,14 @@ static int connect_worker(struct container *container, struct error *err)
     return engine_watch_container(container->engine, container, client, err);
 }
 
+/* A worker that cannot be spoken to is of no use to anybody, and nobody else would end it. */
+static void end_worker(const struct process *worker)
+{
+    struct pollfd gone = {.fd = worker->pidfd, .events = POLLIN};
+    if (process_signal(worker, SIGKILL) == 0)
+        (void)poll(&gone, 1, WORKER_END_MS);
+}
+
 static int start_worker(struct container *container, struct error *err)
 {
     pid_t pid = 0;
@@ -284,12 +295,17 @@ static int start_worker(struct container *container, struct error *err)
                              container->runtime_dir, &pid, err);
     if (r < 0)
         return r;
+    CLEANUP(process_release) struct process worker = PROCESS_INIT;
+    (void)process_open(pid, &worker); /* at once, so that the pid is still its own */
     {
         ENGINE_STATE(container->engine);
         container->worker_pid = pid;
         container->worker_spent = false;
     }
-    return connect_worker(container, err);
+    r = connect_worker(container, err);
+    if (r < 0)
+        end_worker(&worker);
+    return r;
 }
 
 /* 1: a worker is there that waits for its start. One that has had its run is waited for. */

@@ -167,14 +167,17 @@ char *engine_network_id(const struct engine *engine, const char *name);
 void container_network_event(struct container *container, bool connect);
 
 /* --- wait.c --- */
-/* Waits until the container does not run, or until its worker is gone; timeout_ms -1: for ever.
- * 0 or -ETIMEDOUT. */
-int container_wait_stopped(struct container *container, int timeout_ms);
+/* Waits until this run of the container is over, or until its worker is gone; timeout_ms -1: for
+ * ever. 0 or -ETIMEDOUT. */
+int container_wait_stopped(struct container *container, uint64_t run, int timeout_ms);
 int container_wait_worker_gone(struct container *container, int timeout_ms);
 
-/* --- inspect.c --- */
-/* Bytes of the writable layer; 0 when it cannot be told. */
+/* --- size.c --- */
+/* Bytes in the writable layer: of `process` those of its files, of `hyperv` what the disk occupies
+ * beyond an empty one. 0 when it cannot be told. Not under the state lock: it may be many files. */
 int64_t engine_container_size(struct engine *engine, const char *id);
+/* Adds SizeRw and SizeRootFs, which is the image's files and those. 0 or -ENOMEM. */
+int engine_put_sizes(struct engine *engine, const char *id, json_t *object);
 
 /* --- watch.c: the loop thread and what it hears --- */
 int engine_watch_open(struct engine *engine, struct error *err);
@@ -185,13 +188,13 @@ void engine_watch_stop(struct engine *engine);
 int engine_watch_container(struct engine *engine, struct container *container,
                            struct compute_client *client, struct error *err);
 
-/* --- janitor.c: one thread for what takes long after a container's end --- */
-enum janitor_task { JANITOR_ENDED, JANITOR_RESTART };
-struct janitor *janitor_new(struct engine *engine, struct error *err);
+/* --- janitor.c: threads for what takes long after a container's end --- */
+enum janitor_task_kind { JANITOR_ENDED, JANITOR_RESTART };
+struct janitor *janitor_new(struct error *err);
 struct janitor *janitor_free(struct janitor *janitor);
 /* Queues a task for this run of the container; delay for JANITOR_RESTART. */
-void janitor_queue(struct janitor *janitor, enum janitor_task task, struct container *container,
-                   uint64_t run, int64_t delay_ms);
+void janitor_queue(struct janitor *janitor, enum janitor_task_kind task,
+                   struct container *container, uint64_t run, int64_t delay_ms);
 
 /* --- recover.c --- */
 int engine_recover(struct engine *engine, struct error *err);

@@ -1,6 +1,8 @@
 /* The OCI runtime configuration of a container's next run, from its Config and HostConfig. */
+#include <errno.h>
 #include <linux/magic.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
@@ -13,6 +15,8 @@
 #include "engine/private.h"
 #include "spec/defaults.h"
 #include "spec/runtime.h"
+
+enum { FILES_MAX = 1024 * 1024 }; /* fs.nr_open of a kernel that nobody has told otherwise */
 
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -51,6 +55,31 @@ static int build_groups(const json_t *host, struct spec_process *process, struct
     return 0;
 }
 
+/* A container has the daemon's own limits, as docker's have, unless it was given others. A process
+ * of the host would inherit them; one in a VM finds what is written down. */
+static int inherit_rlimits(struct spec_process *process, struct error *err)
+{
+    static const int inherited[] = {RLIMIT_NOFILE, RLIMIT_CORE};
+    for (size_t i = 0; i < sizeof(inherited) / sizeof(inherited[0]); i++) {
+        struct rlimit limit;
+        bool given = false;
+        for (size_t k = 0; k < process->n_rlimits; k++)
+            given = given || process->rlimits[k].resource == inherited[i];
+        if (given)
+            continue;
+        if (getrlimit((__rlimit_resource_t)inherited[i], &limit) < 0)
+            return error_set_errno(err, -errno, "cannot read the daemon's own limits");
+        /* What a kernel allows at all, unless its fs.nr_open was raised. */
+        if (inherited[i] == RLIMIT_NOFILE) {
+            limit.rlim_cur = limit.rlim_cur < FILES_MAX ? limit.rlim_cur : FILES_MAX;
+            limit.rlim_max = limit.rlim_max < FILES_MAX ? limit.rlim_max : FILES_MAX;
+        }
+        if (spec_process_add_rlimit(process, inherited[i], limit.rlim_cur, limit.rlim_max) < 0)
+            return error_oom(err);
+    }
+    return 0;
+}
+
 static int build_rlimits(const json_t *host, struct spec_process *process, struct error *err)
 {
     json_t *ulimits = NULL;
@@ -78,7 +107,7 @@ static int build_rlimits(const json_t *host, struct spec_process *process, struc
         if (spec_process_add_rlimit(process, number, (uint64_t)soft, (uint64_t)hard) < 0)
             return error_oom(err);
     }
-    return 0;
+    return inherit_rlimits(process, err);
 }
 
 static int build_process(const struct container *container, struct spec_runtime *config,

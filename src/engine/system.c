@@ -207,7 +207,7 @@ int engine_version(struct engine *engine, json_t **ret, struct error *err)
     const char *architecture = string_equal(names.machine, "x86_64")    ? "amd64"
                                : string_equal(names.machine, "aarch64") ? "arm64"
                                                                         : names.machine;
-    *ret = json_pack(
+    json_t *version = json_pack(
         "{s:{s:s}, s:[{s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s, s:s}}], s:s, s:s, s:s, s:s, s:s, s:s, "
         "s:s, s:s, s:s}",
         "Platform", "Name", "hull", "Components", "Name", "Engine", "Version", HULL_VERSION,
@@ -216,7 +216,10 @@ int engine_version(struct engine *engine, json_t **ret, struct error *err)
         "Version", HULL_VERSION, "ApiVersion", ENGINE_API_VERSION, "MinAPIVersion",
         ENGINE_API_VERSION_MIN, "GitCommit", "", "GoVersion", "", "Os", "linux", "Arch",
         architecture, "KernelVersion", names.release, "BuildTime", "");
-    return *ret ? 0 : error_oom(err);
+    if (!version)
+        return error_oom(err);
+    *ret = version;
+    return 0;
 }
 
 int engine_disk_usage(struct engine *engine, json_t **ret, struct error *err)
@@ -231,7 +234,11 @@ int engine_disk_usage(struct engine *engine, json_t **ret, struct error *err)
         (r = engine_container_list(engine, &options, &containers, err)) < 0 ||
         (r = image_store_usage(engine->images, &n, &bytes, err)) < 0)
         return r;
-    *ret = json_pack("{s:I, s:O, s:O, s:[], s:[], s:i}", "LayersSize", (json_int_t)bytes, "Images",
-                     images, "Containers", containers, "Volumes", "BuildCache", "BuilderSize", 0);
-    return *ret ? 0 : error_oom(err);
+    json_t *usage =
+        json_pack("{s:I, s:O, s:O, s:[], s:[], s:i}", "LayersSize", (json_int_t)bytes, "Images",
+                  images, "Containers", containers, "Volumes", "BuildCache", "BuilderSize", 0);
+    if (!usage)
+        return error_oom(err);
+    *ret = usage;
+    return 0;
 }

@@ -413,8 +413,11 @@ int top_format(const json_t *processes, const char *ps_args, json_t **ret, struc
         if (add_row(rows, &selection, &row) < 0)
             return error_oom(err);
     }
-    *ret = json_pack("{s:O, s:O}", "Titles", titles, "Processes", rows);
-    return *ret ? 0 : error_oom(err);
+    json_t *document = json_pack("{s:O, s:O}", "Titles", titles, "Processes", rows);
+    if (!document)
+        return error_oom(err);
+    *ret = document;
+    return 0;
 }
 
 int engine_container_top(struct engine *engine, const char *reference, const char *ps_args,

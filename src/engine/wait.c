@@ -110,8 +110,8 @@ struct engine_wait *engine_wait_end(struct engine_wait *wait)
     return NULL;
 }
 
-static int wait_until(struct container *container, bool (*reached)(const struct container *),
-                      int timeout_ms)
+static int wait_until(struct container *container, uint64_t run,
+                      bool (*reached)(const struct container *, uint64_t), int timeout_ms)
 {
     struct engine *engine = container->engine;
     struct timespec limit;
@@ -123,31 +123,32 @@ static int wait_until(struct container *container, bool (*reached)(const struct 
         limit.tv_nsec -= 1000000000;
     }
     ENGINE_STATE(engine);
-    while (!reached(container)) {
+    while (!reached(container, run)) {
         int r = timeout_ms < 0 ? pthread_cond_wait(&engine->changed, &engine->lock)
                                : pthread_cond_timedwait(&engine->changed, &engine->lock, &limit);
         if (r == ETIMEDOUT)
-            return reached(container) ? 0 : -ETIMEDOUT;
+            return reached(container, run) ? 0 : -ETIMEDOUT;
     }
     return 0;
 }
 
-static bool is_stopped(const struct container *container)
+static bool is_stopped(const struct container *container, uint64_t run)
 {
-    return !container_is_running(container);
+    return !container_is_running(container) || container->run != run;
 }
 
-static bool has_no_worker(const struct container *container)
+static bool has_no_worker(const struct container *container, uint64_t run)
 {
+    (void)run;
     return container->worker_pid == 0;
 }
 
-int container_wait_stopped(struct container *container, int timeout_ms)
+int container_wait_stopped(struct container *container, uint64_t run, int timeout_ms)
 {
-    return wait_until(container, is_stopped, timeout_ms);
+    return wait_until(container, run, is_stopped, timeout_ms);
 }
 
 int container_wait_worker_gone(struct container *container, int timeout_ms)
 {
-    return wait_until(container, has_no_worker, timeout_ms);
+    return wait_until(container, 0, has_no_worker, timeout_ms);
 }

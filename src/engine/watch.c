@@ -39,14 +39,17 @@ static void record_from_disk(const struct container *container, struct exit_reco
                 "the container's worker process ended unexpectedly");
 }
 
+/* moby, restartmanager.ShouldRestart. */
 static bool restart_wanted(const struct container *container, int code)
 {
     const json_t *policy = json_object_get(container->host_config, "RestartPolicy");
     const char *name = json_string_value(json_object_get(policy, "Name"));
-    if (container->stopped_by_user || string_is_empty(name))
+    if (container->no_restart || string_is_empty(name))
         return false;
-    if (string_equal(name, "always") || string_equal(name, "unless-stopped"))
+    if (string_equal(name, "always"))
         return true;
+    if (string_equal(name, "unless-stopped"))
+        return !container->stopped_by_user;
     if (!string_equal(name, "on-failure") || code == 0)
         return false;
     json_int_t most = json_integer_value(json_object_get(policy, "MaximumRetryCount"));
@@ -57,7 +60,7 @@ static bool restart_wanted(const struct container *container, int code)
  * begin anew. */
 static int64_t restart_delay_ms(struct container *container)
 {
-    if (container->finished - container->started > 10LL * 1000000000)
+    if (container->finished - container->started >= 10LL * 1000000000)
         container->restart_backoff = 0;
     int shift = container->restart_backoff < 10 ? container->restart_backoff++ : 10;
     int64_t delay = 100LL << shift;

@@ -60,9 +60,13 @@ static int build_query(const struct registry *registry, const struct challenge *
                        struct buffer *query)
 {
     const struct image_auth *auth = registry->auth;
-    CLEANUP_FREE char *scope = challenge->scope
-                                   ? strdup(challenge->scope)
-                                   : string_format("repository:%s:pull", registry->repository);
+    CLEANUP_FREE char *scope = NULL;
+    if (challenge->scope)
+        scope = strdup(challenge->scope);
+    else if (registry->repository)
+        scope = string_format("repository:%s:pull", registry->repository);
+    else
+        scope = strdup(""); /* a login is for no repository */
     if (!scope)
         return -ENOMEM;
     if (auth && !string_is_empty(auth->identity_token)) {
@@ -75,6 +79,9 @@ static int build_query(const struct registry *registry, const struct challenge *
         return 0;
     }
     if (append_field(query, "service", challenge->service) < 0 || append_scopes(query, scope) < 0)
+        return -ENOMEM;
+    if (!registry->repository && (append_field(query, "offline_token", "true") < 0 ||
+                                  append_field(query, "client_id", CLIENT_ID) < 0))
         return -ENOMEM;
     return has_password(auth) ? append_field(query, "account", auth->username) : 0;
 }
@@ -90,10 +97,13 @@ static int check_realm(const struct registry *registry, const char *realm, struc
     return 0;
 }
 
-static int parse_token(const struct buffer *body, char **ret, struct error *err)
+static int parse_token(const struct registry *registry, const struct buffer *body, char **ret,
+                       char **ret_refresh, struct error *err)
 {
     CLEANUP_JSON json_t *document = NULL;
+    CLEANUP_FREE char *refresh_token = NULL;
     const char *token = NULL;
+    const char *refresh = NULL;
     int r = json_parse(buffer_string(body), body->length, &document, err);
     if (r < 0 || (r = json_get_string(document, "token", &token, err)) < 0)
         return error_wrap(err, r, "answer of the token server");
@@ -102,11 +112,19 @@ static int parse_token(const struct buffer *body, char **ret, struct error *err)
     if (string_is_empty(token))
         return error_set_class(err, ERROR_UNAVAILABLE,
                                "authorization server did not include a token in the response");
-    return auth_bearer(token, ret, err);
+    if (!registry->repository &&
+        (r = json_get_string(document, "refresh_token", &refresh, err)) < 0)
+        return r;
+    if (!string_is_empty(refresh) && string_replace(&refresh_token, refresh) < 0)
+        return error_oom(err);
+    r = auth_bearer(token, ret, err);
+    if (r == 0)
+        *ret_refresh = TAKE_PTR(refresh_token);
+    return r;
 }
 
 static int fetch_token(const struct registry *registry, const struct challenge *challenge,
-                       char **ret, struct error *err)
+                       char **ret, char **ret_refresh, struct error *err)
 {
     CLEANUP(buffer_release) struct buffer query = BUFFER_INIT(REGISTRY_TOKEN_MAX);
     CLEANUP(buffer_release) struct buffer body = BUFFER_INIT(4 * REGISTRY_TOKEN_MAX);
@@ -143,7 +161,7 @@ static int fetch_token(const struct registry *registry, const struct challenge *
     if (response.status != 200)
         return error_set_class(err, ERROR_UNAVAILABLE, "token server %s answered with status %ld",
                                realm, response.status);
-    return parse_token(&body, ret, err);
+    return parse_token(registry, &body, ret, ret_refresh, err);
 }
 
 int auth_answer(struct registry *registry, const struct challenges *challenges, struct error *err)
@@ -151,11 +169,12 @@ int auth_answer(struct registry *registry, const struct challenges *challenges, 
     const struct challenge *bearer = challenges_find(challenges, "bearer");
     const struct challenge *basic = challenges_find(challenges, "basic");
     CLEANUP_FREE char *authorization = NULL;
+    CLEANUP_FREE char *refresh_token = NULL;
     int r = 0;
     if (registry->auth && !string_is_empty(registry->auth->registry_token))
         r = auth_bearer(registry->auth->registry_token, &authorization, err);
     else if (bearer)
-        r = fetch_token(registry, bearer, &authorization, err);
+        r = fetch_token(registry, bearer, &authorization, &refresh_token, err);
     else if (basic && !has_password(registry->auth))
         return error_set_class(err, ERROR_UNAUTHORIZED, "Get \"%s/v2/\": no basic auth credentials",
                                registry->endpoint->base);
@@ -167,6 +186,10 @@ int auth_answer(struct registry *registry, const struct challenges *challenges, 
     free(registry->authorization);
     registry->authorization = TAKE_PTR(authorization);
     registry->basic = !registry->authorization;
+    if (refresh_token) {
+        free(registry->refresh_token);
+        registry->refresh_token = TAKE_PTR(refresh_token);
+    }
     pthread_mutex_unlock(&registry->lock);
     return 0;
 }

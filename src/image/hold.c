@@ -254,8 +254,8 @@ int image_layers_get(struct image_store *store, const struct image *image,
     return list_layers(store, image->chain_ids, kind, ret, err);
 }
 
-int image_hold_layers(struct image_store *store, const char *holder, enum image_layers_kind kind,
-                      char ***ret, struct error *err)
+static int held_chains(struct image_store *store, const char *holder, char ***ret,
+                       struct error *err)
 {
     CLEANUP_STRV char **chains = NULL;
     store_lock(store);
@@ -266,5 +266,33 @@ int image_hold_layers(struct image_store *store, const char *holder, enum image_
     store_unlock(store);
     if (!found)
         return error_set_class(err, ERROR_NOT_FOUND, "container %s holds no image", holder);
-    return chains ? list_layers(store, chains, kind, ret, err) : error_oom(err);
+    if (!chains)
+        return error_oom(err);
+    *ret = TAKE_PTR(chains);
+    return 0;
+}
+
+int image_hold_layers(struct image_store *store, const char *holder, enum image_layers_kind kind,
+                      char ***ret, struct error *err)
+{
+    CLEANUP_STRV char **chains = NULL;
+    int r = held_chains(store, holder, &chains, err);
+    return r < 0 ? r : list_layers(store, chains, kind, ret, err);
+}
+
+int image_hold_size(struct image_store *store, const char *holder, int64_t *ret, struct error *err)
+{
+    CLEANUP_STRV char **chains = NULL;
+    int64_t total = 0;
+    int r = held_chains(store, holder, &chains, err);
+    for (size_t i = 0; r >= 0 && chains[i]; i++) {
+        int64_t size = 0;
+        r = layer_find(store, chains[i], &size, err);
+        if (r > 0 && __builtin_add_overflow(total, size, &total))
+            total = INT64_MAX;
+    }
+    if (r < 0)
+        return r;
+    *ret = total;
+    return 0;
 }

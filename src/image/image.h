@@ -204,6 +204,10 @@ int image_release(struct image_store *store, const char *holder, struct error *e
 /* After a restart: drops the holds of all holders that are not in `holders`. */
 int image_holds_retain(struct image_store *store, char *const *holders, struct error *err);
 
+/* Bytes of regular files in the layers that `holder` holds: docker's size of the image, also when
+ * the image has gone. ERROR_NOT_FOUND without a hold. */
+int image_hold_size(struct image_store *store, const char *holder, int64_t *ret, struct error *err);
+
 /* Paths of an image's layers, topmost first; *ret is a new vector (an image without layers gives
  * the empty tree of its own kind, so there is always at least one). EROFS images are built on
  * demand, once even when asked by several threads; more than IMAGE_EROFS_MAX layers have the lowest
@@ -291,6 +295,14 @@ struct image_pull_options {
  * when the registry cannot be reached. */
 int image_pull(struct image_store *store, const struct image_pull_options *options,
                const struct image_monitor *monitor, struct image_names *ret, struct error *err);
+
+/* docker login: asks the registry of `server` ("" for Docker Hub, "reg:5000",
+ * "https://index.docker.io/v1/") whether it takes these credentials. *ret_token (malloc'd): the
+ * refresh token that its token server gave for them, NULL if none. ERROR_UNAUTHORIZED in dockerd's
+ * words when they are refused; ERROR_UNAVAILABLE; ERROR_INVALID "unable to parse server address".
+ */
+int image_login(struct image_store *store, const char *server, const struct image_auth *auth,
+                const struct image_monitor *monitor, char **ret_token, struct error *err);
 
 /* Used by hulld at start, before threads: libcurl and OpenSSL set-up. Safe to call again. */
 int image_library_init(struct error *err);

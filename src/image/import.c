@@ -9,6 +9,7 @@
 #include "base/timestamp.h"
 #include "image/blob.h"
 #include "image/changes.h"
+#include "image/layer-blob.h"
 #include "image/layer.h"
 #include "image/manifest.h"
 #include "image/platform.h"
@@ -27,6 +28,7 @@ struct import {
     char *name; /* full reference or NULL */
     char blob[DIGEST_TEXT_SIZE];
     int64_t blob_size;
+    const char *media_type; /* of the blob */
     char diff_id[DIGEST_TEXT_SIZE];
     char config[DIGEST_TEXT_SIZE];
     int64_t config_size;
@@ -54,6 +56,24 @@ static int copy_input(struct import *import, int fd, struct error *err)
     }
     import->blob_size = writer.size;
     return blob_commit(&writer, NULL, &import->lease, import->blob, err);
+}
+
+/* Keeps a compression that the manifest can name, and undoes any other. */
+static int settle_compression(struct import *import, struct error *err)
+{
+    char head[LAYER_BLOB_HEAD];
+    CLEANUP_CLOSE int fd = blob_open(import->store, import->blob, NULL, err);
+    if (fd < 0)
+        return fd;
+    ssize_t n = fd_read_full(fd, head, sizeof(head));
+    if (n < 0)
+        return error_set_errno(err, (int)n, "cannot read blob %s", import->blob);
+    import->media_type = layer_blob_type(head, (size_t)n);
+    if (import->media_type)
+        return 0;
+    import->media_type = MEDIA_OCI_LAYER;
+    return layer_blob_plain(import->store, &import->lease, import->monitor, import->blob,
+                            &import->blob_size, err);
 }
 
 /* The diff id must be known before the layer is made; so the blob is read twice. */
@@ -126,7 +146,7 @@ static int finish(struct import *import, struct error *err)
     CLEANUP(index_entry_release) struct index_entry entry = {0};
     CLEANUP_STRV char **blobs = NULL;
     CLEANUP_STRV char **diff_ids = NULL;
-    const struct layer_blob layer = {import->blob, import->blob_size, MEDIA_OCI_LAYER};
+    const struct layer_blob layer = {import->blob, import->blob_size, import->media_type};
     CLEANUP_FREE char *text = manifest_format(import->config, import->config_size, &layer, 1);
     if (!text || strv_append(&blobs, import->blob) < 0 ||
         strv_append(&diff_ids, import->diff_id) < 0)
@@ -142,7 +162,7 @@ static int finish(struct import *import, struct error *err)
 static int run_import(struct import *import, int fd, struct error *err)
 {
     int r = copy_input(import, fd, err);
-    if (r < 0 || (r = find_diff_id(import, err)) < 0)
+    if (r < 0 || (r = settle_compression(import, err)) < 0 || (r = find_diff_id(import, err)) < 0)
         return r;
     /* A layer's chain id is its diff id when nothing is below it. */
     const struct layer_source source = {

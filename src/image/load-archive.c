@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/strings.h"
 #include "image/blob.h"
+#include "image/layer-blob.h"
 #include "image/manifest.h"
 #include "image/store.h"
 #include "image/stream.h"
@@ -41,17 +42,6 @@ static struct load_item *new_item(struct load_archive *archive, char *name)
     return &items[archive->n++];
 }
 
-/* Layers are told apart by their first bytes: gzip RFC 1952, zstd RFC 8878. */
-static const char *guess_media_type(const unsigned char *data, size_t length)
-{
-    static const unsigned char gzip[] = {0x1f, 0x8b}, zstd[] = {0x28, 0xb5, 0x2f, 0xfd};
-    if (length >= sizeof(gzip) && memcmp(data, gzip, sizeof(gzip)) == 0)
-        return MEDIA_OCI_LAYER "+gzip";
-    if (length >= sizeof(zstd) && memcmp(data, zstd, sizeof(zstd)) == 0)
-        return MEDIA_OCI_LAYER "+zstd";
-    return MEDIA_OCI_LAYER;
-}
-
 static int copy_data(struct stream *stream, struct archive *tar, struct blob_writer *writer,
                      struct load_item *item, struct error *err)
 {
@@ -65,12 +55,22 @@ static int copy_data(struct stream *stream, struct archive *tar, struct blob_wri
         if (offset != writer->size)
             return error_set_class(err, ERROR_INVALID, "sparse files are not expected here");
         if (writer->size == 0 && length > 0)
-            item->media_type = guess_media_type(block, length);
+            item->media_type = layer_blob_type(block, length);
         r = blob_write(writer, block, length, err);
         if (r < 0)
             return r;
     }
     return 0;
+}
+
+/* The digest is what a user can look for; a file's name in the archive often is none. */
+static int damaged_file(const struct load_archive *archive, const char *title, const char *name,
+                        int r, struct error *err)
+{
+    char digest[DIGEST_TEXT_SIZE];
+    if (title == name && load_damaged_layer(archive, name, digest))
+        return error_wrap(err, r, "layer %s (%s)", digest, name);
+    return error_wrap(err, r, "%s", title);
 }
 
 static int add_file(struct load_archive *archive, struct stream *stream, struct archive *tar,
@@ -89,7 +89,7 @@ static int add_file(struct load_archive *archive, struct stream *stream, struct 
         return r;
     r = copy_data(stream, tar, &writer, item, err);
     if (r < 0)
-        return error_wrap(err, r, "%s", named ? expected : item->name);
+        return damaged_file(archive, named ? expected : item->name, item->name, r, err);
     item->size = writer.size;
     return blob_commit(&writer, named ? expected : NULL, archive->lease, item->digest, err);
 }
@@ -140,8 +140,13 @@ static int read_entries(struct load_archive *archive, struct stream *stream, str
     struct archive_entry *entry;
     int r;
     while ((r = archive_read_next_header(tar, &entry)) != ARCHIVE_EOF) {
-        if (r < ARCHIVE_WARN)
-            return stream_error(stream, tar, err);
+        if (r < ARCHIVE_WARN) {
+            char digest[DIGEST_TEXT_SIZE];
+            r = stream_error(stream, tar, err);
+            return load_damaged_layer(archive, NULL, digest)
+                       ? error_wrap(err, r, "layer %s", digest)
+                       : r;
+        }
         r = add_entry(archive, stream, tar, entry, err);
         if (r < 0)
             return r;

@@ -3,6 +3,7 @@
 #ifndef HULL_IMAGE_LOAD_ARCHIVE_H
 #define HULL_IMAGE_LOAD_ARCHIVE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,7 +25,7 @@ struct load_item {
     char *target; /* of a link: the name it stands for; else NULL */
     char digest[DIGEST_TEXT_SIZE];
     int64_t size;
-    const char *media_type; /* of a layer with such a beginning: tar, tar+gzip, tar+zstd */
+    const char *media_type; /* of a layer with such a beginning (layer_blob_type()) */
 };
 
 struct load_archive {
@@ -48,5 +49,11 @@ const struct load_item *load_archive_find_blob(const struct load_archive *archiv
 /* Reads a file as a document; ERROR_INVALID when there is none. */
 int load_archive_document(const struct load_archive *archive, const char *name,
                           struct buffer *buffer, struct error *err);
+
+/* load-damage.c: an archive ended or broke in the file `name` (NULL: between two). Gives the digest
+ * of the layer that is damaged or missing by what the archive said before: docker's manifest.json
+ * and configurations. False when that does not tell. */
+bool load_damaged_layer(const struct load_archive *archive, const char *name,
+                        char ret[DIGEST_TEXT_SIZE]);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/strings.h"
 #include "image/blob.h"
+#include "image/layer-blob.h"
 #include "image/layer.h"
 #include "image/load-archive.h"
 #include "image/lookup.h"
@@ -208,7 +209,21 @@ static int parse_tags(const json_t *object, char ***ret, struct error *err)
     return 0;
 }
 
-static int find_layers(const struct load *load, const json_t *object,
+/* Makes a layer what a manifest can name. An OCI layout has a manifest of its own, which says what
+ * it says; for docker's, one is made. */
+static int settle_compression(struct load *load, const struct load_item *found, struct error *err)
+{
+    struct load_item *item = &load->archive.items[found - load->archive.items];
+    if (item->media_type)
+        return 0;
+    int r =
+        layer_blob_plain(load->store, &load->lease, load->monitor, item->digest, &item->size, err);
+    if (r == 0)
+        item->media_type = MEDIA_OCI_LAYER;
+    return r;
+}
+
+static int find_layers(struct load *load, const json_t *object,
                        const struct load_item *items[IMAGE_LAYERS_MAX], size_t *ret_n,
                        struct error *err)
 {
@@ -221,6 +236,8 @@ static int find_layers(const struct load *load, const json_t *object,
         items[i] = load_archive_find(&load->archive, layers[i]);
         if (!items[i])
             return error_set_class(err, ERROR_INVALID, "archive has no layer '%s'", layers[i]);
+        if ((r = settle_compression(load, items[i], err)) < 0)
+            return r;
     }
     *ret_n = n;
     return 0;

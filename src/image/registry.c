@@ -29,6 +29,8 @@ void registry_release(struct registry *registry)
 {
     free(registry->authorization);
     registry->authorization = NULL;
+    free(registry->refresh_token);
+    registry->refresh_token = NULL;
     pthread_mutex_destroy(&registry->lock);
 }
 
@@ -132,7 +134,8 @@ int registry_get(struct registry *registry, const struct registry_request *reque
     CLEANUP(http_response_release) struct http_response response = {0};
     CLEANUP(buffer_release) struct buffer errors = BUFFER_INIT(REGISTRY_ERROR_BODY_MAX);
     CLEANUP_FREE char *url =
-        string_format("%s/v2/%s/%s", registry->endpoint->base, registry->repository, request->path);
+        string_format("%s/v2/%s%s%s", registry->endpoint->base, string_or(registry->repository, ""),
+                      registry->repository ? "/" : "", request->path);
     *ret = (struct registry_response){0};
     if (!url)
         return error_oom(err);
@@ -151,6 +154,7 @@ int registry_get(struct registry *registry, const struct registry_request *reque
     ret->more = response.more;
     if (response.status == 200 || response.status == 206)
         return 0;
+    ret->refused = true;
     read_error_body(&errors, ret);
     read_error_challenge(&response, ret);
     return refusal(url, ret, err);

@@ -27,12 +27,13 @@ enum {
 
 struct registry {
     const struct registry_endpoint *endpoint;
-    const char *repository;        /* "library/busybox" */
+    const char *repository;        /* "library/busybox"; NULL: the registry as a whole (login) */
     const struct image_auth *auth; /* or NULL */
     const struct image_monitor *monitor;
     pthread_mutex_t lock;
     char *authorization; /* value of the header, or NULL; under the lock */
     bool basic;          /* user and password are sent; under the lock */
+    char *refresh_token; /* of a login, if the token server gave one; under the lock */
 };
 
 void registry_init(struct registry *registry, const struct registry_endpoint *endpoint,
@@ -41,7 +42,7 @@ void registry_init(struct registry *registry, const struct registry_endpoint *en
 void registry_release(struct registry *registry);
 
 struct registry_request {
-    const char *path;    /* after "/v2/<repository>/" */
+    const char *path;    /* after "/v2/<repository>/", or "/v2/" */
     const char *accept;  /* media types, or NULL */
     struct buffer *body; /* takes the answer, or: */
     /* `begin` is called once before the first byte; partial: bytes from `offset` on, else from 0.
@@ -55,7 +56,8 @@ struct registry_request {
 struct registry_response {
     long status; /* HTTP status; 0: no answer came */
     char content_type[256];
-    bool more; /* the answer is a page, with a Link to the next */
+    bool more;    /* the answer is a page, with a Link to the next */
+    bool refused; /* it was the registry that said no, and not its token server */
     /* From the error document of the registry; code "" when it had none. */
     char code[64]; /* "MANIFEST_UNKNOWN" */
     char message[512];

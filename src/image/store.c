@@ -1,7 +1,6 @@
 #include "image/store.h"
 
 #include <stdarg.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
@@ -208,17 +207,6 @@ static int open_dir(int dirfd, const char *path, mode_t mode, int *ret, struct e
     return 0;
 }
 
-static int take_store_lock(struct image_store *store, struct error *err)
-{
-    store->lock_fd = openat(store->image_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (store->lock_fd < 0)
-        return error_set_errno(err, -errno, "cannot open %s/lock", store->image_root);
-    if (flock(store->lock_fd, LOCK_EX | LOCK_NB) < 0)
-        return error_set(err, errno == EWOULDBLOCK ? -EBUSY : -errno,
-                         "image store %s is in use by another process", store->image_root);
-    return 0;
-}
-
 static int write_layout_file(struct image_store *store, struct error *err)
 {
     static const char layout[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
@@ -235,7 +223,7 @@ static int open_directories(struct image_store *store, struct error *err)
         return r;
     if ((r = open_dir(AT_FDCWD, store->image_root, 0700, &store->image_fd, err)) < 0 ||
         (r = open_dir(AT_FDCWD, store->layers_root, 0700, &store->layers_fd, err)) < 0 ||
-        (r = take_store_lock(store, err)) < 0 ||
+        (r = store_lock_take(store->image_fd, store->image_root, &store->opener, err)) < 0 ||
         (r = open_dir(store->image_fd, "blobs", 0755, &blobs, err)) < 0)
         return r;
     r = open_dir(blobs, "sha256", 0755, &store->blobs_fd, err);
@@ -289,7 +277,8 @@ int image_store_open(const struct image_store_config *config, struct image_store
     CLEANUP(store_cleanup) struct image_store *store = calloc(1, sizeof(*store));
     if (!store)
         return error_oom(err);
-    store->image_fd = store->blobs_fd = store->temp_fd = store->layers_fd = store->lock_fd = -EBADF;
+    store->image_fd = store->blobs_fd = store->temp_fd = store->layers_fd = -EBADF;
+    store->opener = (struct store_lock)STORE_LOCK_INIT;
     init_lock(store);
     list_init(&store->leases);
     list_init(&store->holds);
@@ -315,7 +304,7 @@ struct image_store *image_store_close(struct image_store *store)
     fd_close(store->blobs_fd);
     fd_close(store->temp_fd);
     fd_close(store->layers_fd);
-    fd_close(store->lock_fd);
+    store_lock_release(&store->opener);
     free(store->root);
     free(store->image_root);
     free(store->layers_root);

@@ -21,6 +21,7 @@
 
 #include "base/list.h"
 #include "image/image.h"
+#include "image/store-lock.h"
 
 struct error;
 
@@ -67,7 +68,7 @@ struct image_store {
     int temp_fd;      /* image/tmp */
     int layers_fd;    /* <root>/layers */
     char *layers_root;
-    int lock_fd;
+    struct store_lock opener;
     char *mkfs_erofs;
     char **insecure_registries;
     char **mirrors;

@@ -186,6 +186,12 @@ int stream_error(struct stream *stream, struct archive *tar, struct error *err)
     return error_set_class(err, ERROR_INVALID, "%s", text ? text : "damaged archive");
 }
 
+ssize_t stream_next(struct stream *stream, const void **ret, struct error *err)
+{
+    ssize_t n = next_block(stream, ret);
+    return n < 0 ? error_copy(err, &stream->failure) : n;
+}
+
 int stream_finish(struct stream *stream, char ret[DIGEST_TEXT_SIZE], struct error *err)
 {
     const void *block;

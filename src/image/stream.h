@@ -44,6 +44,9 @@ int stream_open_tar(struct stream *stream, struct archive **ret, struct error *e
  */
 int stream_error(struct stream *stream, struct archive *tar, struct error *err);
 
+/* The next plain bytes, borrowed until the next call: their number, 0 at the end. */
+ssize_t stream_next(struct stream *stream, const void **ret, struct error *err);
+
 /* Counts bytes that a sparse file claims without having them in the stream. */
 int stream_charge(struct stream *stream, int64_t bytes, struct error *err);
 

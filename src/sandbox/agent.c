@@ -8,6 +8,7 @@
 #include "sandbox/agent_internal.h"
 #include "sandbox/interface.h"
 #include "sandbox/process_list.h"
+#include "spec/defaults.h"
 #include "spec/runtime.h"
 
 #include <errno.h>
@@ -81,6 +82,12 @@ static int prepare(struct agent *agent, const json_t *request, struct error *err
         r = spec_runtime_from_json(config, &agent->config, err);
     if (r < 0)
         return r;
+    /* The host's devices are in the configuration already (engine/spec_builder.c); a guest has its
+     * own, which only it knows. */
+    if (agent->is_guest &&
+        spec_runtime_annotation_is_true(agent->config, SPEC_ANNOTATION_PRIVILEGED) &&
+        (r = spec_defaults_add_host_devices(agent->config)) < 0)
+        return error_set_errno(err, r, "cannot list the devices");
     if (agent->ops->prepare)
         return agent->ops->prepare(request, &agent->root, agent->data, err);
     r = json_get_object(request, "rootfs", &rootfs, err);

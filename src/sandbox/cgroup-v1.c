@@ -14,6 +14,7 @@
 #include "base/path.h"
 #include "base/strings.h"
 #include "sandbox/cgroup.h"
+#include "sandbox/device-rules.h"
 #include "spec/resources.h"
 
 enum { VALUE_MAX = 4096, FREEZE_ROUNDS_MAX = 5000 };
@@ -228,12 +229,27 @@ static int apply_device(struct cgroup *cgroup, const struct spec_device_rule *ru
 static int apply_devices(struct cgroup *cgroup, const struct spec_resources *resources,
                          struct error *err)
 {
-    int r = 0;
+    CLEANUP_FREE struct spec_device_rule *rules = NULL;
+    const struct spec_device_rule *hole;
+    size_t n = 0;
+    int r;
 
     if (cgroup->is_guest && !cgroup_find(cgroup, "devices"))
         return 0;
-    for (size_t i = 0; r >= 0 && i < resources->n_devices; i++)
-        r = apply_device(cgroup, &resources->devices[i], err);
+    if (resources->n_devices == 0 && cgroup->has_device_rules)
+        return 0; /* an update of other things */
+    r = device_rules_effective(resources->devices, resources->n_devices, &rules, &n, err);
+    if (r < 0)
+        return r;
+    hole = device_rules_find_hole(rules, n);
+    if (hole)
+        return error_set_class(err, ERROR_INVALID,
+                               "cgroup v1 cannot deny a part (type %c, major %lld, minor %lld) of "
+                               "what a wider device rule allows",
+                               hole->type, (long long)hole->major, (long long)hole->minor);
+    for (size_t i = 0; r >= 0 && i < n; i++)
+        r = apply_device(cgroup, &rules[i], err);
+    cgroup->has_device_rules = r >= 0;
     return r;
 }
 

@@ -14,6 +14,7 @@
 #include "base/strings.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/device-filter.h"
+#include "sandbox/device-rules.h"
 #include "spec/resources.h"
 
 enum {
@@ -227,20 +228,25 @@ static int apply_unified(struct cgroup *cgroup, char *const *unified, struct err
 static int apply_devices(struct cgroup *cgroup, const struct spec_resources *resources,
                          struct error *err)
 {
+    CLEANUP_FREE struct spec_device_rule *rules = NULL;
     struct error problem = ERROR_INIT;
+    size_t n = 0;
     int r;
 
-    if (resources->n_devices == 0)
-        return 0;
+    if (resources->n_devices == 0 && cgroup->has_device_rules)
+        return 0; /* an update of other things */
+    r = device_rules_effective(resources->devices, resources->n_devices, &rules, &n, err);
+    if (r < 0)
+        return r;
     if (cgroup->directory_fd < 0)
         return cgroup->is_guest
                    ? 0
                    : error_set(err, -EOPNOTSUPP, "device rules need a cgroup, and %s is not usable",
                                cgroup->path);
-    r = device_filter_attach(cgroup->directory_fd, resources->devices, resources->n_devices,
-                             &problem);
+    r = device_filter_attach(cgroup->directory_fd, rules, n, &problem);
     if (r < 0 && !cgroup->is_guest)
         return error_copy(err, &problem);
+    cgroup->has_device_rules = true;
     return 0;
 }
 

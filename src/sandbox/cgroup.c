@@ -455,9 +455,9 @@ int cgroup_pids(struct cgroup *cgroup, pid_t **ret, size_t *ret_n, struct error 
     return error_set(err, -EOPNOTSUPP, "no cgroup hierarchy can be used");
 }
 
-/* A pid read from the group may be another process's by now, but not once it is held by pidfd and
- * still in the group: hence hold, look again, kill. */
-static int kill_and_wait(const pid_t *pids, size_t n)
+/* They have been killed. A pid may be another process's by now, which is only waited for, in vain;
+ * then the error is wrong and nothing worse. */
+static int wait_for_end(const pid_t *pids, size_t n)
 {
     int r = 0;
 
@@ -482,7 +482,9 @@ static int signal_all(struct cgroup *cgroup, pid_t **ret, size_t *ret_n)
 
 int cgroup_kill(struct cgroup *cgroup, struct error *err)
 {
-    /* Frozen, nothing can fork and no pid can be reused between reading it and killing it. */
+    /* v2 kills a group as a whole. Otherwise it is frozen first: then nothing in it can fork or
+     * end, and each pid is still the process's that was read. A group that cannot be frozen (a host
+     * without that controller) is killed by pid all the same, in rounds until it is empty. */
     for (int i = 0; i < KILL_ROUNDS_MAX; i++) {
         CLEANUP_FREE pid_t *pids = NULL;
         size_t n = 0;
@@ -500,7 +502,7 @@ int cgroup_kill(struct cgroup *cgroup, struct error *err)
         if (frozen)
             (void)cgroup_freeze(cgroup, false, NULL);
         if (r >= 0)
-            r = kill_and_wait(pids, n);
+            r = wait_for_end(pids, n);
         if (r < 0)
             return error_set_errno(err, r, "cannot end the processes of cgroup %s", cgroup->path);
     }

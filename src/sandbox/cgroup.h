@@ -41,7 +41,8 @@ struct cgroup {
     struct cgroup_hierarchy hierarchies[CGROUP_HIERARCHIES_MAX];
     size_t n_hierarchies;
     bool is_guest;
-    int directory_fd; /* v2 */
+    bool has_device_rules; /* applied once: an update need not bring them again */
+    int directory_fd;      /* v2 */
 };
 
 struct cgroup_ops {

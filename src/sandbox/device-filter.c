@@ -10,17 +10,17 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "sandbox/device-rules.h"
 #include "spec/resources.h"
 
 enum {
-    RULES_MAX = 512,
     RULE_INSTRUCTIONS = 9,
     FRAME_INSTRUCTIONS = 8,
     PROGRAMS_MAX = 64, /* attached to one cgroup; the kernel's own limit */
 };
 
 struct program {
-    struct bpf_insn code[RULES_MAX * RULE_INSTRUCTIONS + FRAME_INSTRUCTIONS];
+    struct bpf_insn code[DEVICE_RULES_MAX * RULE_INSTRUCTIONS + FRAME_INSTRUCTIONS];
     size_t n;
 };
 
@@ -53,8 +53,9 @@ static void emit_return(struct program *program, bool allow)
     emit(program, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 }
 
-/* Falls out at the end when the rule does not match. An allow rule matches when it covers all that
- * is wanted; a deny rule when it covers any of it. */
+/* R3 holds the accesses that no later rule has decided about. A rule for this device that denies
+ * one of them is the end; one that allows takes out what it allows, and is the end when nothing is
+ * left. Falls out at the end otherwise. */
 static void emit_rule(struct program *program, const struct spec_device_rule *rule)
 {
     int32_t access = (rule->read ? BPF_DEVCG_ACC_READ : 0) |
@@ -63,18 +64,20 @@ static void emit_rule(struct program *program, const struct spec_device_rule *ru
     int32_t all = BPF_DEVCG_ACC_READ | BPF_DEVCG_ACC_WRITE | BPF_DEVCG_ACC_MKNOD;
     size_t start = program->n;
 
-    if (rule->type != 'a')
-        emit(program, BPF_JMP | BPF_JNE | BPF_K, 2, 0, 0,
-             rule->type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR);
-    if (rule->type != 'a' && access != all) {
-        emit(program, BPF_ALU64 | BPF_MOV | BPF_X, 1, 3, 0, 0);
-        emit(program, BPF_ALU | BPF_AND | BPF_K, 1, 0, 0, rule->allow ? all & ~access : access);
-        emit(program, BPF_JMP | (rule->allow ? BPF_JNE : BPF_JEQ) | BPF_K, 1, 0, 0, 0);
-    }
-    if (rule->type != 'a' && rule->major >= 0)
+    emit(program, BPF_JMP | BPF_JNE | BPF_K, 2, 0, 0,
+         rule->type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR);
+    if (rule->major >= 0)
         emit(program, BPF_JMP | BPF_JNE | BPF_K, 4, 0, 0, (int32_t)rule->major);
-    if (rule->type != 'a' && rule->minor >= 0)
+    if (rule->minor >= 0)
         emit(program, BPF_JMP | BPF_JNE | BPF_K, 5, 0, 0, (int32_t)rule->minor);
+    if (rule->allow) {
+        emit(program, BPF_ALU | BPF_AND | BPF_K, 3, 0, 0, all & ~access);
+        emit(program, BPF_JMP | BPF_JNE | BPF_K, 3, 0, 0, 0);
+    } else {
+        emit(program, BPF_ALU64 | BPF_MOV | BPF_X, 1, 3, 0, 0);
+        emit(program, BPF_ALU | BPF_AND | BPF_K, 1, 0, 0, access);
+        emit(program, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0, 0);
+    }
     emit_return(program, rule->allow);
     for (size_t i = start; i < program->n; i++)
         if (BPF_CLASS(program->code[i].code) == BPF_JMP &&
@@ -86,11 +89,30 @@ static void make_program(struct program *program, const struct spec_device_rule 
 {
     emit_prologue(program);
     for (size_t i = n; i-- > 0;) {
+        if (rules[i].type == 'a') {
+            emit_return(program, rules[i].allow);
+            return; /* what came before it would be dead code, which the kernel refuses */
+        }
         emit_rule(program, &rules[i]);
-        if (rules[i].type == 'a')
-            return; /* decides everything: what came before it is dead code, which is refused */
     }
-    emit_return(program, true);
+    emit_return(program, false);
+}
+
+int device_filter_compile(const struct spec_device_rule *rules, size_t n, struct bpf_insn **ret,
+                          size_t *ret_n, struct error *err)
+{
+    CLEANUP_FREE struct program *program = NULL;
+
+    if (n > DEVICE_RULES_MAX)
+        return error_set_class(err, ERROR_INVALID, "more than %d device rules", DEVICE_RULES_MAX);
+    program = calloc(1, sizeof(*program));
+    if (!program)
+        return error_oom(err);
+    make_program(program, rules, n);
+    *ret_n = program->n;
+    *ret = &program->code[0]; /* the first member */
+    program = NULL;
+    return 0;
 }
 
 static long bpf(int command, union bpf_attr *attributes)
@@ -128,23 +150,21 @@ static uint32_t list_attached(int cgroup_fd, uint32_t ids[PROGRAMS_MAX])
 int device_filter_attach(int cgroup_fd, const struct spec_device_rule *rules, size_t n,
                          struct error *err)
 {
-    CLEANUP_FREE struct program *program = NULL;
+    CLEANUP_FREE struct bpf_insn *code = NULL;
     CLEANUP_CLOSE int fd = -EBADF;
     static const char license[] = "GPL";
+    size_t length = 0;
     uint32_t ids[PROGRAMS_MAX];
     uint32_t n_ids;
     union bpf_attr attributes;
+    int r = device_filter_compile(rules, n, &code, &length, err);
 
-    if (n > RULES_MAX)
-        return error_set_class(err, ERROR_INVALID, "more than %d device rules", RULES_MAX);
-    program = calloc(1, sizeof(*program));
-    if (!program)
-        return error_oom(err);
-    make_program(program, rules, n);
+    if (r < 0)
+        return r;
     memset(&attributes, 0, sizeof(attributes));
     attributes.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
-    attributes.insns = (uint64_t)(uintptr_t)program->code;
-    attributes.insn_cnt = (uint32_t)program->n;
+    attributes.insns = (uint64_t)(uintptr_t)code;
+    attributes.insn_cnt = (uint32_t)length;
     attributes.license = (uint64_t)(uintptr_t)license;
     fd = (int)bpf(BPF_PROG_LOAD, &attributes);
     if (fd < 0)

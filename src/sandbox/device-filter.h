@@ -4,12 +4,17 @@
 
 #include <stddef.h>
 
+struct bpf_insn;
 struct error;
 struct spec_device_rule;
 
-/* Loads a program for the rules, of which the last that matches decides (as v1's files have it),
- * and attaches it to the cgroup directory; nothing matches: allowed, as in a new v1 group. An
- * earlier program of ours there is replaced. The program lives as long as the cgroup.
+/* The program for rules as device_rules_effective() makes them; what no rule names is denied. *ret
+ * is the caller's to free. */
+int device_filter_compile(const struct spec_device_rule *rules, size_t n, struct bpf_insn **ret,
+                          size_t *ret_n, struct error *err);
+
+/* Loads that program and attaches it to the cgroup directory. An earlier program of ours there is
+ * replaced. The program lives as long as the cgroup.
  * -EOPNOTSUPP when the kernel was built without bpf(2). */
 int device_filter_attach(int cgroup_fd, const struct spec_device_rule *rules, size_t n,
                          struct error *err);

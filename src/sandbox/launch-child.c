@@ -156,11 +156,10 @@ void launch_init_child(struct launch *launch)
         .stdio = {launch->stdio[0], launch->stdio[1], launch->stdio[2]},
         .terminal = -EBADF,
         .channel = launch->channel,
-        .parent_pidfd = launch->parent_pidfd,
         .with_init = spec_runtime_annotation_is_true(sandbox->config, SPEC_ANNOTATION_INIT),
     };
 
-    stage_die_with_parent(launch->parent_pidfd);
+    stage_die_with_parent(launch->channel);
     (void)setsid();
     if (waits_early(sandbox))
         stage_expect(launch->channel, STAGE_GO);
@@ -169,7 +168,7 @@ void launch_init_child(struct launch *launch)
     if (!waits_early(sandbox))
         stage_expect(launch->channel, STAGE_GO);
     /* A change of user may have taken the death signal away. */
-    stage_die_with_parent(launch->parent_pidfd);
+    stage_die_with_parent(launch->channel);
     if (stage_send(launch->channel, STAGE_READY, 0, NULL, master) < 0)
         _exit(EXIT_FAILURE);
     master = fd_close(master);

@@ -4,10 +4,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,7 +30,7 @@
 #define CLONE_NEWTIME 0x00000080
 #endif
 
-enum { MAP_TEXT_MAX = 64 * 1024, PATH_TEXT_MAX = 64 };
+enum { MAP_TEXT_MAX = 64 * 1024, PATH_TEXT_MAX = 64, KILL_TIMEOUT_MS = 1000 };
 
 unsigned launch_namespace_flag(enum spec_namespace_type type)
 {
@@ -76,11 +79,9 @@ int launch_prepare(struct launch *launch, struct sandbox *sandbox,
 {
     int ends[2];
     int fds[3] = {io ? io->in : -EBADF, io ? io->out : -EBADF, io ? io->err : -EBADF};
-    struct process self = PROCESS_INIT;
     int r;
 
-    *launch = (struct launch){
-        .sandbox = sandbox, .process = process, .channel = -EBADF, .parent_pidfd = -EBADF};
+    *launch = (struct launch){.sandbox = sandbox, .process = process, .channel = -EBADF};
     for (int i = 0; i < SPEC_NAMESPACE_MAX; i++)
         launch->namespaces[i] = -EBADF;
     launch->null_fd = open_null();
@@ -88,10 +89,6 @@ int launch_prepare(struct launch *launch, struct sandbox *sandbox,
         return error_set_errno(err, launch->null_fd, "cannot open /dev/null");
     for (int i = 0; i < 3; i++)
         launch->stdio[i] = fds[i] >= 0 ? fds[i] : launch->null_fd;
-    r = process_open(getpid(), &self);
-    if (r < 0)
-        return error_set_errno(err, r, "cannot open a pidfd");
-    launch->parent_pidfd = self.pidfd;
     r = fd_socketpair(SOCK_SEQPACKET, ends);
     if (r < 0)
         return error_set_errno(err, r, "cannot make a socket pair");
@@ -99,13 +96,48 @@ int launch_prepare(struct launch *launch, struct sandbox *sandbox,
     return ends[0];
 }
 
+void launch_end(const struct process *process)
+{
+    struct process held = *process;
+
+    if (held.pid <= 0)
+        return;
+    (void)process_signal(&held, SIGKILL);
+    (void)process_wait_timeout(&held, KILL_TIMEOUT_MS, NULL);
+}
+
 void launch_release(struct launch *launch)
 {
     launch->null_fd = fd_close(launch->null_fd);
     launch->channel = fd_close(launch->channel);
-    launch->parent_pidfd = fd_close(launch->parent_pidfd);
     for (int i = 0; i < SPEC_NAMESPACE_MAX; i++)
         launch->namespaces[i] = fd_close(launch->namespaces[i]);
+}
+
+static int compare_fds(const void *left, const void *right)
+{
+    return *(const int *)left - *(const int *)right;
+}
+
+int launch_close_others(const struct launch *launch, int extra)
+{
+    int kept[6 + SPEC_NAMESPACE_MAX] = {launch->stdio[0], launch->stdio[1], launch->stdio[2],
+                                        launch->null_fd,  launch->channel,  extra};
+    const size_t n = sizeof(kept) / sizeof(kept[0]);
+    unsigned next = 0;
+
+    memcpy(kept + 6, launch->namespaces, sizeof(launch->namespaces));
+    qsort(kept, n, sizeof(kept[0]), compare_fds);
+    for (size_t i = 0; i < n; i++) {
+        unsigned fd = (unsigned)kept[i];
+
+        if (kept[i] < 0 || fd < next)
+            continue;
+        if (fd > next && syscall(SYS_close_range, next, fd - 1, 0) < 0)
+            return -errno;
+        next = fd + 1;
+    }
+    return syscall(SYS_close_range, next, ~0U, 0) < 0 ? -errno : 0;
 }
 
 static int open_namespaces(struct launch *launch, struct error *err)
@@ -128,8 +160,15 @@ static int open_namespaces(struct launch *launch, struct error *err)
 static _Noreturn void run_helper(struct launch *launch, uint64_t flags)
 {
     struct error error = ERROR_INIT;
+    int r = launch_close_others(launch, -EBADF);
     pid_t pid;
 
+    if (r >= 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        r = -errno;
+    if (r < 0) {
+        error_set_errno(&error, r, "cannot hide the first process");
+        stage_fail(launch->channel, &error);
+    }
     if (launch->namespaces[SPEC_NAMESPACE_PID] >= 0 &&
         setns(launch->namespaces[SPEC_NAMESPACE_PID], CLONE_NEWPID) < 0) {
         error_set_errno(&error, -errno, "cannot join the pid namespace");
@@ -146,17 +185,43 @@ static _Noreturn void run_helper(struct launch *launch, uint64_t flags)
     _exit(EXIT_SUCCESS);
 }
 
-static int receive_pid(int channel, struct process *ret, struct error *err)
+int launch_receive(const struct sandbox *sandbox, int channel, const struct spec_hooks *hooks,
+                   struct stage_message *ret, int *ret_fd, struct error *err)
+{
+    int timeout_ms = hooks && hooks->n_hooks > 0 ? -1 : sandbox->stage_timeout_ms;
+    int r = stage_await(channel, timeout_ms);
+
+    if (r == -ETIMEDOUT)
+        return error_set(
+            err, r,
+            "the container's first process did not answer within %d ms: a mount hangs, "
+            "or somebody in a namespace that it shares has stopped it",
+            timeout_ms);
+    if (r >= 0)
+        r = stage_receive(channel, ret, ret_fd);
+    return r < 0 ? error_set_errno(err, r, "cannot hear from the container's first process") : 0;
+}
+
+static int receive_pid(const struct sandbox *sandbox, int channel, struct process *ret,
+                       struct error *err)
 {
     struct stage_message message;
-    int r = stage_receive(channel, &message, NULL);
+    int r = launch_receive(sandbox, channel, NULL, &message, NULL, err);
 
-    if (r < 0 || message.kind == STAGE_END)
-        return error_set_errno(err, r < 0 ? r : -EPIPE, "the helper of pid 1 vanished");
+    if (r < 0)
+        return r;
     if (message.kind == STAGE_FAILED)
         return error_copy(err, &message.error);
+    if (message.kind != STAGE_PID)
+        return error_set(err, -EPIPE, "the helper of pid 1 vanished");
     r = process_open(message.pid, ret);
-    return r < 0 ? error_set_errno(err, r, "cannot hold pid 1") : 0;
+    if (r < 0)
+        return error_set_errno(err, r, "cannot hold pid 1");
+    if (!stage_is_child(ret)) {
+        process_release(ret);
+        return error_set(err, -EPROTO, "the helper of pid 1 named another process");
+    }
+    return 0;
 }
 
 static int clone_through_helper(struct launch *launch, uint64_t flags, int channel,
@@ -174,8 +239,8 @@ static int clone_through_helper(struct launch *launch, uint64_t flags, int chann
     if (pid < 0)
         return error_set_errno(err, pid, "cannot clone a helper");
     helper.pid = pid;
-    r = receive_pid(channel, ret, err);
-    (void)process_wait(&helper, NULL);
+    r = receive_pid(launch->sandbox, channel, ret, err);
+    launch_end(&helper);
     process_release(&helper);
     return r;
 }
@@ -250,13 +315,15 @@ static int configure_network(const struct sandbox *sandbox, const struct launch 
     return sandbox_interfaces_configure(sandbox->interfaces, sandbox->n_interfaces, netns, err);
 }
 
-static int receive_ready(int channel, int *ret_terminal, struct error *err)
+static int receive_ready(const struct sandbox *sandbox, int channel, int *ret_terminal,
+                         struct error *err)
 {
     struct stage_message message;
-    int r = stage_receive(channel, &message, ret_terminal);
+    int r = launch_receive(sandbox, channel, &sandbox->config->hooks[SPEC_HOOK_CREATE_CONTAINER],
+                           &message, ret_terminal, err);
 
     if (r < 0)
-        return error_set_errno(err, r, "cannot hear from the container's first process");
+        return r;
     if (message.kind == STAGE_FAILED)
         return error_copy(err, &message.error);
     if (message.kind != STAGE_READY)
@@ -333,7 +400,7 @@ static int finish(struct sandbox *sandbox, struct launch *launch, int channel,
         return child_error(channel, r, err);
     /* A child that failed is gone: its report, and not EPIPE, is the error. */
     (void)stage_send(channel, STAGE_GO, 0, NULL, -EBADF);
-    return receive_ready(channel, ret_terminal, err);
+    return receive_ready(sandbox, channel, ret_terminal, err);
 }
 
 static int launch_with(struct sandbox *sandbox, struct launch *launch, int channel,
@@ -354,8 +421,7 @@ static int launch_with(struct sandbox *sandbox, struct launch *launch, int chann
     launch->channel = fd_close(launch->channel);
     r = finish(sandbox, launch, channel, &process, ret_terminal, err);
     if (r < 0) {
-        (void)process_signal(&process, SIGKILL);
-        (void)process_wait(&process, NULL);
+        launch_end(&process);
         process_release(&process);
         return r;
     }

@@ -99,11 +99,17 @@ static int mount_bind(const struct spec_mount *mount, const struct mount_options
  * choice; runc refuses it in these words. */
 static int make_plain_directory(int root_fd, const struct spec_mount *mount, struct error *err)
 {
-    int fd = path_openat2(root_fd, mount->destination, O_PATH | O_DIRECTORY, 0,
-                          RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+    const uint64_t plain = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS;
+    int fd = path_openat2(root_fd, mount->destination, O_PATH | O_DIRECTORY, 0, plain);
 
-    if (fd == -ENOENT)
+    if (fd == -ENOENT) {
+        /* Made by following links, which another container could put there in a shared volume: so
+         * it is looked for again (CVE-2019-19921). */
         fd = root_make_directory(root_fd, mount->destination);
+        fd_close(fd);
+        if (fd >= 0)
+            fd = path_openat2(root_fd, mount->destination, O_PATH | O_DIRECTORY, 0, plain);
+    }
     if (fd == -ELOOP || fd == -ENOTDIR)
         return error_set_class(err, ERROR_INVALID,
                                "filesystem \"%s\" must be mounted on ordinary directory: %s is not",

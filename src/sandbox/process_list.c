@@ -21,6 +21,8 @@
 
 enum {
     PASSWD_MAX = 1024 * 1024,
+    USERS_MAX = 8192, /* further lines of passwd are not looked at: their users show as numbers */
+    USER_NAME_MAX = 64,
     FILE_MAX = 64 * 1024,
     CMDLINE_MAX = 4096,   /* as much as ps(1) of busybox and procps show on any screen */
     PROCESSES_MAX = 4096, /* the answer stays below the largest message: see RESULT_MAX */
@@ -55,13 +57,22 @@ struct stat_line {
     int64_t field[STAT_MAX];
 };
 
+/* A line of passwd(5), whose text it points into. */
+struct list_user {
+    int64_t id;
+    const char *name;
+    size_t length;
+    size_t order;
+};
+
 /* What is the same for all. */
 struct list_context {
     int64_t now_ms;
     int64_t boot_ms; /* when the kernel started */
     int64_t ticks;   /* a second */
     int64_t page_kib;
-    const char *passwd;
+    struct list_user *users; /* sorted by id */
+    size_t n_users;
 };
 
 /* Anything that is not printable ASCII or well-formed UTF-8 becomes '?'. */
@@ -152,29 +163,81 @@ static int64_t status_id(const char *status, const char *name)
     return id;
 }
 
-/* Copies the name of uid in passwd(5)'s text; false when there is none. */
-static bool find_user(const char *passwd, int64_t uid, char *name, size_t size)
+/* --- names of users --- */
+
+static bool read_user(const char *line, const char *end, size_t order, struct list_user *ret)
 {
-    for (const char *line = passwd; line && *line;) {
+    const char *colon = memchr(line, ':', (size_t)(end - line));
+    const char *second = colon ? memchr(colon + 1, ':', (size_t)(end - colon - 1)) : NULL;
+    char *after;
+
+    if (!second || colon == line || second[1] < '0' || second[1] > '9' ||
+        (size_t)(colon - line) >= USER_NAME_MAX)
+        return false;
+    *ret = (struct list_user){.id = strtoll(second + 1, &after, 10),
+                              .name = line,
+                              .length = (size_t)(colon - line),
+                              .order = order};
+    return *after == ':';
+}
+
+/* Of several lines with one id the first one counts, getpwuid(3). */
+static int compare_users(const void *left, const void *right)
+{
+    const struct list_user *a = left;
+    const struct list_user *b = right;
+
+    if (a->id != b->id)
+        return a->id < b->id ? -1 : 1;
+    return a->order < b->order ? -1 : a->order > b->order;
+}
+
+static int compare_id(const void *key, const void *element)
+{
+    const struct list_user *user = element;
+    int64_t id = *(const int64_t *)key;
+
+    return id < user->id ? -1 : id > user->id;
+}
+
+/* Once for all processes: the first USERS_MAX entries of passwd(5)'s text, by id, each id once. */
+static int read_users(const char *passwd, struct list_context *context)
+{
+    size_t n = 0;
+    size_t kept = 0;
+
+    context->users = calloc(USERS_MAX, sizeof(*context->users));
+    if (!context->users)
+        return -ENOMEM;
+    for (const char *line = passwd; line && *line && n < USERS_MAX;) {
         const char *end = strchrnul(line, '\n');
-        const char *colon = memchr(line, ':', (size_t)(end - line));
-        const char *second = colon ? memchr(colon + 1, ':', (size_t)(end - colon - 1)) : NULL;
 
-        if (second && colon > line && second[1] >= '0' && second[1] <= '9') {
-            char *after;
-            long long id = strtoll(second + 1, &after, 10);
-            size_t length = (size_t)(colon - line);
-
-            if (*after == ':' && id == uid && length < size) {
-                memcpy(name, line, length);
-                name[length] = '\0';
-                make_text(name, length);
-                return true;
-            }
-        }
+        if (read_user(line, end, n, &context->users[n]))
+            n++;
         line = *end ? end + 1 : NULL;
     }
-    return false;
+    if (n > 0)
+        qsort(context->users, n, sizeof(*context->users), compare_users);
+    for (size_t i = 0; i < n; i++)
+        if (kept == 0 || context->users[kept - 1].id != context->users[i].id)
+            context->users[kept++] = context->users[i];
+    context->n_users = kept;
+    return 0;
+}
+
+static void format_user(const struct list_context *context, int64_t uid, char name[USER_NAME_MAX])
+{
+    const struct list_user *user = NULL;
+
+    if (context->n_users > 0)
+        user = bsearch(&uid, context->users, context->n_users, sizeof(*context->users), compare_id);
+    if (!user) {
+        (void)snprintf(name, USER_NAME_MAX, "%lld", (long long)uid);
+        return;
+    }
+    memcpy(name, user->name, user->length);
+    name[user->length] = '\0';
+    make_text(name, user->length);
 }
 
 static void format_tty(int64_t device, char *text, size_t size)
@@ -215,7 +278,7 @@ static json_t *process_to_json(const struct list_context *context, pid_t pid, st
                                size_t *size)
 {
     struct stat_line stat = {.state = '?'};
-    char user[64];
+    char user[USER_NAME_MAX];
     char tty[32];
     char command[CMDLINE_MAX];
     char state[2] = "?";
@@ -226,8 +289,7 @@ static json_t *process_to_json(const struct list_context *context, pid_t pid, st
     const char *status = buffer_string(buffer);
     int64_t uid = status_id(status, "\nUid:");
     int64_t gid = status_id(status, "\nGid:");
-    if (!find_user(context->passwd, uid, user, sizeof(user)))
-        (void)snprintf(user, sizeof(user), "%lld", (long long)uid);
+    format_user(context, uid, user);
     format_tty(stat.field[STAT_TTY], tty, sizeof(tty));
     (void)read_proc(pid, "cmdline", buffer);
     format_cmdline(buffer, stat.comm, command, sizeof(command));
@@ -284,8 +346,11 @@ int process_list_read(const pid_t *pids, size_t n, int root_fd, json_t **ret, st
         .now_ms = timestamp_now() / 1000000,
         .ticks = sysconf(_SC_CLK_TCK),
         .page_kib = sysconf(_SC_PAGESIZE) / 1024,
-        .passwd = buffer_string(&passwd),
     };
+    CLEANUP_FREE struct list_user *users = NULL;
+    if (read_users(buffer_string(&passwd), &context) < 0)
+        return error_oom(err);
+    users = context.users;
     context.boot_ms = context.now_ms - timestamp_monotonic() / 1000000;
     for (size_t i = 0; i < n && i < PROCESSES_MAX && size < RESULT_MAX; i++) {
         json_t *process = process_to_json(&context, pids[i], &buffer, &size);

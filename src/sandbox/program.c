@@ -1,4 +1,4 @@
-/* Theory of operation: the order of program_run().
+/* Theory of operation: the order of program_confine() and program_become().
  *
  * Each step takes a right away or needs one, so the order is fixed:
  *   limits (CAP_SYS_RESOURCE), working directory as root, no_new_privs,
@@ -7,6 +7,11 @@
  *   seccomp otherwise, exec.
  * From the change of user on nothing is opened that the user could not open. Seccomp comes late, so
  * that a profile need not allow what this code does; it must allow capset, prctl, execve and write.
+ *
+ * For exec the confined process clones the program, so that in the container's pid namespace, where
+ * a process with CAP_SYS_PTRACE reaches every other one, nothing is ever seen that has more than
+ * the program itself. A profile that refuses the few calls between clone and execve is installed
+ * late.
  */
 #include "sandbox/program.h"
 
@@ -15,6 +20,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,13 +127,12 @@ static void reset_signals(void)
 }
 
 /* Puts the three descriptors at 0, 1 and 2, whatever they are now, and closes everything else but
- * the channel and the caller's pidfd, which close on exec. */
+ * the channel, which closes on exec. */
 static int place_descriptors(struct program *program)
 {
-    int kept[5] = {program->stdio[0], program->stdio[1], program->stdio[2], program->channel,
-                   program->parent_pidfd};
+    int kept[4] = {program->stdio[0], program->stdio[1], program->stdio[2], program->channel};
 
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < 4; i++) {
         kept[i] = fcntl(kept[i], F_DUPFD_CLOEXEC, KEEP_FDS);
         if (kept[i] < 0)
             return -errno;
@@ -138,10 +143,9 @@ static int place_descriptors(struct program *program)
     for (int i = 0; i < FIRST_FD; i++)
         kept[i] = fd_close(kept[i]);
     program->channel = dup3(kept[3], FIRST_FD, O_CLOEXEC);
-    program->parent_pidfd = dup3(kept[4], FIRST_FD + 1, O_CLOEXEC);
-    if (program->channel < 0 || program->parent_pidfd < 0)
+    if (program->channel < 0)
         return -errno;
-    if (syscall(SYS_close_range, FIRST_FD + 2, ~0U, 0) < 0)
+    if (syscall(SYS_close_range, FIRST_FD + 1, ~0U, 0) < 0)
         return -errno;
     if (program->terminal >= 0)
         program->terminal = STDIN_FILENO;
@@ -166,26 +170,51 @@ static void own_descriptors(const struct user *user)
     }
 }
 
+static int set_limit(const struct program *program, const struct spec_rlimit *limit,
+                     struct error *err)
+{
+    struct rlimit value = {.rlim_cur = limit->soft, .rlim_max = limit->hard};
+    struct rlimit now;
+    const char *name = spec_rlimit_to_string(limit->resource);
+
+    if (syscall(SYS_prlimit64, 0, limit->resource, &value, &now) == 0)
+        return 0;
+    if (errno != EPERM || (program->host_capabilities & CAPABILITY_BIT(CAP_SYS_RESOURCE)))
+        return error_set_errno(err, -errno, "cannot set %s", name);
+    (void)syscall(SYS_prlimit64, 0, limit->resource, NULL, &now);
+    return error_set_class(
+        err, ERROR_INVALID,
+        "cannot raise %s to %llu: the hard limit here is %llu, and capability CAP_SYS_RESOURCE is "
+        "not in this host's bounding set",
+        name, (unsigned long long)limit->hard, (unsigned long long)now.rlim_max);
+}
+
+/* With `forks` the limit of processes must not count the one that clones the program: it is raised
+ * as far as may be, and set by the program itself. */
 static int set_limits(const struct program *program, struct error *err)
 {
-    for (size_t i = 0; i < program->process->n_rlimits; i++) {
-        const struct spec_rlimit *limit = &program->process->rlimits[i];
-        struct rlimit value = {.rlim_cur = limit->soft, .rlim_max = limit->hard};
-        struct rlimit now;
-        const char *name = spec_rlimit_to_string(limit->resource);
+    const struct rlimit endless = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
+    int r = 0;
 
-        if (syscall(SYS_prlimit64, 0, limit->resource, &value, &now) == 0)
-            continue;
-        if (errno != EPERM || (program->host_capabilities & CAPABILITY_BIT(CAP_SYS_RESOURCE)))
-            return error_set_errno(err, -errno, "cannot set %s", name);
-        (void)syscall(SYS_prlimit64, 0, limit->resource, NULL, &now);
-        error_set_class(err, ERROR_INVALID,
-                        "cannot raise %s to %llu: the hard limit here is %llu, and capability "
-                        "CAP_SYS_RESOURCE is not in this host's bounding set",
-                        name, (unsigned long long)limit->hard, (unsigned long long)now.rlim_max);
-        return -EINVAL;
+    for (size_t i = 0; r >= 0 && i < program->process->n_rlimits; i++) {
+        const struct spec_rlimit *limit = &program->process->rlimits[i];
+
+        if (!program->forks || limit->resource != RLIMIT_NPROC)
+            r = set_limit(program, limit, err);
+        else if (syscall(SYS_prlimit64, 0, RLIMIT_NPROC, &endless, NULL) < 0 && errno != EPERM)
+            r = error_set_errno(err, -errno, "cannot set RLIMIT_NPROC");
     }
-    return 0;
+    return r;
+}
+
+static int set_late_limit(const struct program *program, struct error *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && program->forks && i < program->process->n_rlimits; i++)
+        if (program->process->rlimits[i].resource == RLIMIT_NPROC)
+            r = set_limit(program, &program->process->rlimits[i], err);
+    return r;
 }
 
 static int enter_directory(const char *cwd, bool last, struct error *err)
@@ -249,23 +278,67 @@ static int raise_kept(struct error *err)
     return 0;
 }
 
+/* What is called between clone and execve. */
+static bool filter_allows_fork(const struct program *program)
+{
+    static const struct {
+        long nr;
+        uint64_t first; /* argument */
+    } calls[] = {
+        {SYS_clone, CLONE_PARENT},
+        {SYS_setsid, 0},
+        {SYS_ioctl, 0},
+        {SYS_prctl, PR_SET_PDEATHSIG},
+#ifdef SYS_poll
+        {SYS_poll, 0},
+#else
+        {SYS_ppoll, 0},
+#endif
+        {SYS_prlimit64, 0},
+        {SYS_chdir, 0},
+        {SYS_getcwd, 0},
+        {SYS_write, 0},
+        {SYS_exit_group, 0},
+    };
+    bool allowed = true;
+
+    for (size_t i = 0; allowed && i < sizeof(calls) / sizeof(calls[0]); i++)
+        allowed = seccomp_filter_allows(program->filter, calls[i].nr, calls[i].first);
+    return allowed;
+}
+
 static int drop_rights(struct program *program, struct error *err)
 {
     const struct spec_process *process = program->process;
+    struct spec_capabilities kept = program->capabilities;
+    bool early;
     int r;
 
+    program->late_filter = program->forks && !filter_allows_fork(program);
+    early = !program->late_filter && !process->no_new_privileges;
+    if (program->late_filter && !process->no_new_privileges) {
+        kept.permitted |= CAPABILITY_BIT(CAP_SYS_ADMIN);
+        kept.effective |= CAPABILITY_BIT(CAP_SYS_ADMIN);
+    }
     if (process->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return error_set_errno(err, -errno, "cannot set no_new_privs");
     if ((r = capabilities_limit(&program->capabilities, err)) < 0 ||
-        (r = change_user(&program->user, err)) < 0 || (r = raise_kept(err)) < 0)
+        (r = change_user(&program->user, err)) < 0 || (r = raise_kept(err)) < 0 ||
+        (r = early ? seccomp_filter_install(program->filter, err) : 0) < 0 ||
+        (r = capabilities_set(&kept, err)) < 0)
         return r;
-    if (!process->no_new_privileges && (r = seccomp_filter_install(program->filter, err)) < 0)
-        return r;
-    if ((r = capabilities_set(&program->capabilities, err)) < 0)
-        return r;
-    if (process->no_new_privileges)
+    if (process->no_new_privileges && !program->late_filter)
         r = seccomp_filter_install(program->filter, err);
     return r;
+}
+
+static int install_late_filter(const struct program *program, struct error *err)
+{
+    int r = seccomp_filter_install(program->filter, err);
+
+    return r < 0 || program->process->no_new_privileges
+               ? r
+               : capabilities_set(&program->capabilities, err);
 }
 
 static char **make_environment(const struct program *program)
@@ -292,6 +365,13 @@ static int become(struct program *program, struct error *err)
 
     if (!env)
         return error_oom(err);
+    if ((r = set_late_limit(program, err)) < 0 ||
+        (r = program->late_filter ? install_late_filter(program, err) : 0) < 0)
+        return r;
+    stage_die_with_parent(program->channel);
+    if ((r = enter_directory(string_or(process->cwd, "/"), true, err)) < 0 ||
+        (r = check_directory(err)) < 0)
+        return r;
     r = program_find(process->args[0], env, &file, err);
     if (r < 0)
         return r;
@@ -301,7 +381,7 @@ static int become(struct program *program, struct error *err)
     return program_exec_error(process->args[0], -errno, err);
 }
 
-static int run(struct program *program, struct error *err)
+int program_confine(struct program *program, struct error *err)
 {
     const struct spec_process *process = program->process;
     const char *cwd = string_or(process->cwd, "/");
@@ -311,23 +391,32 @@ static int run(struct program *program, struct error *err)
     r = place_descriptors(program);
     if (r < 0)
         return error_set_errno(err, r, "cannot set up the standard descriptors");
-    if (program->terminal >= 0 && (r = console_control(program->terminal, err)) < 0)
-        return r;
     own_descriptors(&program->user);
     (void)umask(process->user.has_umask ? process->user.umask & 0777 : UMASK_DEFAULT);
-    if ((r = set_limits(program, err)) < 0 || (r = enter_directory(cwd, false, err)) < 0 ||
-        (r = drop_rights(program, err)) < 0)
+    if ((r = set_limits(program, err)) < 0)
         return r;
-    stage_die_with_parent(program->parent_pidfd);
-    if ((r = enter_directory(cwd, true, err)) < 0 || (r = check_directory(err)) < 0)
+    /* Outside of the pid namespace /proc/self is nobody's: there the program finds out. */
+    r = enter_directory(cwd, false, program->forks ? NULL : err);
+    if (r < 0 && !program->forks)
         return r;
-    return become(program, err);
+    return drop_rights(program, err);
+}
+
+void program_become(struct program *program)
+{
+    struct error error = ERROR_INIT;
+
+    (void)become(program, &error);
+    stage_fail(program->channel, &error);
 }
 
 void program_run(struct program *program)
 {
     struct error error = ERROR_INIT;
 
-    (void)run(program, &error);
-    stage_fail(program->channel, &error);
+    if (program->terminal >= 0 && console_control(program->terminal, &error) < 0)
+        stage_fail(program->channel, &error);
+    if (program_confine(program, &error) < 0)
+        stage_fail(program->channel, &error);
+    program_become(program);
 }

@@ -141,6 +141,8 @@ int sandbox_new(const struct sandbox_spec *spec, struct sandbox **ret, struct er
     sandbox->interfaces = spec->interfaces;
     sandbox->n_interfaces = spec->n_interfaces;
     sandbox->is_guest = spec->is_guest;
+    sandbox->stage_timeout_ms =
+        spec->stage_timeout_ms > 0 ? spec->stage_timeout_ms : SANDBOX_STAGE_TIMEOUT_MS;
     sandbox->host_capabilities = capabilities_host();
     sandbox->id = strdup(spec->id);
     find_namespaces(sandbox);
@@ -191,10 +193,7 @@ int sandbox_create(struct sandbox *sandbox, const struct sandbox_io *io,
                                     : 0;
     }
     if (r < 0) {
-        if (process.pid > 0) {
-            (void)process_signal(&process, SIGKILL);
-            (void)process_wait(&process, NULL);
-        }
+        launch_end(&process);
         process_release(&process);
         fd_close(terminal);
         (void)sandbox_destroy(sandbox, NULL);
@@ -218,10 +217,11 @@ int sandbox_start(struct sandbox *sandbox, struct error *err)
                                sandbox->id);
     sandbox->phase = SANDBOX_STARTED;
     (void)stage_send(sandbox->channel, STAGE_START, 0, NULL, -EBADF);
-    r = stage_receive(sandbox->channel, &message, NULL);
+    r = launch_receive(sandbox, sandbox->channel,
+                       &sandbox->config->hooks[SPEC_HOOK_START_CONTAINER], &message, NULL, err);
     sandbox->channel = fd_close(sandbox->channel);
     if (r < 0)
-        return error_set_errno(err, r, "cannot hear from the container's first process");
+        return r;
     if (message.kind == STAGE_FAILED)
         return error_copy(err, &message.error);
     r = hooks_run(sandbox, SPEC_HOOK_POSTSTART, "running", sandbox->init.pid, err);
@@ -293,8 +293,7 @@ int sandbox_exec(struct sandbox *sandbox, const struct spec_process *process,
         return r;
     r = remember(sandbox, &program);
     if (r < 0) {
-        (void)process_signal(&program, SIGKILL);
-        (void)process_wait(&program, NULL);
+        launch_end(&program);
         process_release(&program);
         fd_close(terminal);
         return error_set_errno(err, r, "cannot hold the program");

@@ -28,6 +28,8 @@ struct spec_process;
 struct spec_resources;
 struct spec_runtime;
 
+enum { SANDBOX_STAGE_TIMEOUT_MS = 60 * 1000 };
+
 /* What the root file system is made of, on this kernel. With `lower` the sandbox mounts an overlay
  * on `target` in the caller's mount namespace, where it stays visible until sandbox_destroy();
  * without, `target` is used as it is (a root file system made by somebody else). */
@@ -46,6 +48,9 @@ struct sandbox_spec {
     size_t n_interfaces;
     /* true in the utility VM: the network namespace is the kernel's only one and is shared. */
     bool is_guest;
+    /* How long pid 1 may take for its mounts, and for its exec, before the start is given up. 0:
+     * SANDBOX_STAGE_TIMEOUT_MS. Hooks that it runs count by their own timeouts. */
+    int stage_timeout_ms;
 };
 
 /* The three ends that a program gets as 0, 1 and 2; -EBADF: /dev/null. With a terminal all three

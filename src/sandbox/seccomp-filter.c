@@ -514,6 +514,51 @@ int seccomp_filter_build(const struct spec_seccomp *seccomp, struct seccomp_filt
     return 0;
 }
 
+/* Runs what this file compiles; anything else is a refusal. */
+static uint32_t evaluate(const struct seccomp_filter *filter, const struct seccomp_data *data)
+{
+    uint32_t a = 0;
+
+    for (size_t i = 0; i < filter->n; i++) {
+        const struct sock_filter *code = &filter->code[i];
+        bool taken;
+
+        if (code->code == (BPF_RET | BPF_K))
+            return code->k;
+        if (code->code == (BPF_LD | BPF_W | BPF_ABS) && code->k <= sizeof(*data) - sizeof(a)) {
+            memcpy(&a, (const char *)data + code->k, sizeof(a));
+            continue;
+        }
+        if (code->code == (BPF_ALU | BPF_AND | BPF_K)) {
+            a &= code->k;
+            continue;
+        }
+        if (code->code == (BPF_JMP | BPF_JA)) {
+            i += code->k;
+            continue;
+        }
+        if (code->code == (BPF_JMP | BPF_JEQ | BPF_K))
+            taken = a == code->k;
+        else if (code->code == (BPF_JMP | BPF_JGT | BPF_K))
+            taken = a > code->k;
+        else if (code->code == (BPF_JMP | BPF_JGE | BPF_K))
+            taken = a >= code->k;
+        else
+            break;
+        i += taken ? code->jt : code->jf;
+    }
+    return SECCOMP_RET_KILL_PROCESS;
+}
+
+bool seccomp_filter_allows(const struct seccomp_filter *filter, long nr, uint64_t first)
+{
+    const struct seccomp_data data = {
+        .nr = (int)nr, .arch = seccomp_abi_native()->audit, .args = {first}};
+    uint32_t outcome = filter->code ? evaluate(filter, &data) : SECCOMP_RET_ALLOW;
+
+    return outcome == SECCOMP_RET_ALLOW || outcome == SECCOMP_RET_LOG;
+}
+
 int seccomp_filter_install(const struct seccomp_filter *filter, struct error *err)
 {
     struct sock_fprog program = {.len = (unsigned short)filter->n, .filter = filter->code};

@@ -14,7 +14,9 @@
 #ifndef HULL_SANDBOX_SECCOMP_FILTER_H
 #define HULL_SANDBOX_SECCOMP_FILTER_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct error;
 struct sock_filter;
@@ -30,6 +32,10 @@ struct seccomp_filter {
  * profile that does not fit into a program. */
 int seccomp_filter_build(const struct spec_seccomp *seccomp, struct seccomp_filter *ret,
                          struct error *err);
+
+/* Whether the filter lets this program make the call: `first` is the first argument, all others are
+ * 0. True without a filter. */
+bool seccomp_filter_allows(const struct seccomp_filter *filter, long nr, uint64_t first);
 
 /* Puts the filter on this thread, for good. Wants no_new_privs or CAP_SYS_ADMIN. */
 int seccomp_filter_install(const struct seccomp_filter *filter, struct error *err);

@@ -11,9 +11,14 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/process.h"
+#include "base/timestamp.h"
+
+enum { ERRNO_MAX = 4095 }; /* the kernel's MAX_ERRNO */
 
 int stage_send(int channel, enum stage_kind kind, pid_t pid, const struct error *error, int fd)
 {
@@ -56,9 +61,31 @@ int stage_receive(int channel, struct stage_message *ret, int *ret_fd)
             fd_close(fds[i]);
     }
     ret->error.message[ERROR_MESSAGE_MAX - 1] = '\0';
+    if (ret->kind == STAGE_FAILED && (ret->error.code >= 0 || ret->error.code < -ERRNO_MAX))
+        ret->error.code = -EIO;
+    if ((unsigned)ret->error.class >= ERROR_CLASS_MAX)
+        ret->error.class = ERROR_SYSTEM;
     if (n == 0)
         ret->kind = STAGE_END;
     return n < 0 ? (int)n : 0;
+}
+
+int stage_await(int channel, int timeout_ms)
+{
+    struct pollfd poll_fd = {.fd = channel, .events = POLLIN};
+    int64_t deadline = timestamp_monotonic() + timeout_ms * INT64_C(1000000);
+
+    for (;;) {
+        int64_t left = (deadline - timestamp_monotonic() + 999999) / 1000000;
+        int n = poll(&poll_fd, 1, timeout_ms < 0 ? -1 : left > 0 ? (int)left : 0);
+
+        if (n > 0)
+            return 0;
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n == 0)
+            return -ETIMEDOUT;
+    }
 }
 
 void stage_expect(int channel, enum stage_kind kind)
@@ -101,11 +128,22 @@ pid_t stage_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd)
     return (pid_t)pid;
 }
 
-void stage_die_with_parent(int parent_pidfd)
+bool stage_is_child(const struct process *process)
 {
-    struct pollfd poll_fd = {.fd = parent_pidfd, .events = POLLIN};
+    siginfo_t info;
 
-    /* In a pid namespace of its own getppid() is 0 with and without parent; its pidfd knows. */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || poll(&poll_fd, 1, 0) != 0)
+    return waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+void stage_die_with_parent(int channel)
+{
+    struct pollfd poll_fd = {.fd = channel};
+
+    /* In a pid namespace of its own getppid() is 0 with and without parent. A process that ends
+     * closes its descriptors before it sends the signal, so one of the two is seen. A pidfd of the
+     * caller would do as well, but whoever may trace this process could take the caller's
+     * descriptors through it (pidfd_getfd(2)). */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || poll(&poll_fd, 1, 0) < 0 ||
+        (poll_fd.revents & (POLLHUP | POLLERR | POLLNVAL)))
         _exit(EXIT_FAILURE);
 }

@@ -9,13 +9,17 @@
  *                       -- START ->    user, capabilities, seccomp, exec
  *                      <-- end --      CLOEXEC closed it: the program runs
  *
- * FAILED with the error comes in place of any answer. For exec a helper joins the namespaces and
- * clones the program with CLONE_PARENT: it sends PID, then the program's own READY follows if it
- * has a terminal. */
+ * FAILED with the error comes in place of any answer. For exec a helper joins the namespaces, opens
+ * the terminal if there is to be one (READY), and clones the program with CLONE_PARENT (PID).
+ *
+ * A process in the container may be able to trace the program and send what it likes on the
+ * channel, so nothing that comes over it is trusted: texts and numbers are bounded on receipt, and
+ * the pid is checked by who receives it. */
 #ifndef HULL_SANDBOX_STAGE_H
 #define HULL_SANDBOX_STAGE_H
 
 #include "base/error.h"
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -40,6 +44,9 @@ struct stage_message {
 int stage_send(int channel, enum stage_kind kind, pid_t pid, const struct error *error, int fd);
 /* *ret_fd (may be NULL): received descriptor or -EBADF. -errno when the channel breaks. */
 int stage_receive(int channel, struct stage_message *ret, int *ret_fd);
+/* 0 as soon as there is something to receive, the end included; -ETIMEDOUT; -errno. Negative: no
+ * limit. */
+int stage_await(int channel, int timeout_ms);
 /* Child: waits for one kind; anything else ends the process, as nobody is left to tell. */
 void stage_expect(int channel, enum stage_kind kind);
 /* Child: reports and ends. */
@@ -49,8 +56,11 @@ _Noreturn void stage_fail(int channel, const struct error *error);
  * cgroup v2 directory to be born in. *ret_pidfd may be NULL. CLONE_PARENT is allowed in `flags`. */
 pid_t stage_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd);
 
-/* Child: is killed when the caller dies. parent_pidfd refers to the caller and closes the race; a
- * change of user forgets it, so this is called again after one. */
-void stage_die_with_parent(int parent_pidfd);
+/* Whether a pid that came over the channel is that of a child of this process. */
+bool stage_is_child(const struct process *process);
+
+/* Child: is killed when the caller dies. The caller alone holds the other end of the channel, whose
+ * end closes the race; a change of user forgets it, so this is called again after one. */
+void stage_die_with_parent(int channel);
 
 #endif

@@ -28,6 +28,7 @@ struct sandbox {
     const struct sandbox_interface *interfaces;
     size_t n_interfaces;
     bool is_guest;
+    int stage_timeout_ms;
 
     char **warnings;
     uint64_t host_capabilities; /* this host's bounding set */

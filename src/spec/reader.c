@@ -142,16 +142,17 @@ int spec_put_u64(json_t *object, const char *name, uint64_t value)
 void *spec_list_add(void *items_pointer, size_t *n, size_t item_size, size_t max)
 {
     char *items;
+    char *longer;
     char *item;
 
     memcpy(&items, items_pointer, sizeof(items));
     if (*n >= max)
         return NULL;
-    items = realloc(items, (*n + 1) * item_size);
-    if (!items)
+    longer = realloc(items, (*n + 1) * item_size);
+    if (!longer)
         return NULL;
-    memcpy(items_pointer, &items, sizeof(items));
-    item = items + *n * item_size;
+    memcpy(items_pointer, &longer, sizeof(longer));
+    item = longer + *n * item_size;
     memset(item, 0, item_size);
     (*n)++;
     return item;

@@ -322,8 +322,6 @@ static int kill_all_inside(const char *directory)
     return seen;
 }
 
-/* The kernel lets go of a directory a moment after its last process was seen to end (cgroup
- * membership goes with the final schedule), and version 1 tells nobody: so try again, shortly. */
 /* The directory above goes with its last group; while others are in it the kernel refuses. */
 static void remove_parent(const char *directory)
 {
@@ -334,6 +332,8 @@ static void remove_parent(const char *directory)
         (void)rmdir(parent);
 }
 
+/* The kernel lets go of a directory a moment after its last process was seen to end (cgroup
+ * membership goes with the final schedule), and version 1 tells nobody: so try again, shortly. */
 static int remove_directory(const char *directory)
 {
     int64_t deadline = timestamp_monotonic() + VM_KILL_TIMEOUT_MS * INT64_C(1000000);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vm/jail-filter.h"
 #include "vm/vm.h"
 
 struct error;
@@ -24,13 +25,15 @@ enum vm_fd {
 
 struct vm_engine_ops {
     const char *name;
-    bool one_cpu;              /* never gives a guest more than one virtual CPU */
-    bool control;              /* speaks QMP on VM_FD_CONTROL */
-    bool loads_kernel;         /* wants VM_FD_KERNEL; else the program is the kernel */
-    bool proc;                 /* needs /proc in its jail to find its descriptors by name */
-    unsigned long personality; /* personality(2) to set before exec; 0: none */
-    const char *device;        /* a host device that it opens by name, or NULL */
-    unsigned processes_max;    /* processes and threads; bounds what a guest makes of the host */
+    bool one_cpu;               /* never gives a guest more than one virtual CPU */
+    bool control;               /* speaks QMP on VM_FD_CONTROL */
+    bool loads_kernel;          /* wants VM_FD_KERNEL; else the program is the kernel */
+    bool proc;                  /* needs /proc in its jail to find its descriptors by name */
+    bool shares;                /* mounts directories of the host out of its jail (hostfs) */
+    enum vm_jail_filter filter; /* which system calls it does */
+    unsigned long personality;  /* personality(2) to set before exec; 0: none */
+    const char *device;         /* a host device that it opens by name, or NULL */
+    unsigned processes_max;     /* processes and threads; bounds what a guest makes of the host */
     unsigned descriptors_max;
     uint64_t overhead; /* bytes that the VMM may use besides guest memory */
     uint64_t reserved; /* bytes of guest memory that its kernel keeps at any size (measured) */

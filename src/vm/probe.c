@@ -113,6 +113,13 @@ static void probe_release(struct probe *probe)
     free(probe->directory);
 }
 
+static int time_limit(const struct vm_probe_config *config, enum vm_engine engine)
+{
+    if (config->timeout_ms > 0)
+        return config->timeout_ms;
+    return engine == VM_ENGINE_TCG ? VM_PROBE_SOFTWARE_TIMEOUT_MS : VM_PROBE_TIMEOUT_MS;
+}
+
 static int start(struct probe *probe, const struct vm_probe_config *config, enum vm_engine engine,
                  struct error *err)
 {
@@ -160,7 +167,7 @@ static int boot(const struct vm_probe_config *config, enum vm_engine engine,
     struct probe probe = {
         .verdict = verdict,
         .timer = LOOP_SOURCE_INIT,
-        .timeout_ms = config->timeout_ms > 0 ? config->timeout_ms : VM_PROBE_TIMEOUT_MS,
+        .timeout_ms = time_limit(config, engine),
     };
     struct error failure = ERROR_INIT;
     int r = loop_new(&probe.loop, err);

@@ -7,7 +7,11 @@
 
 #include "vm/vm.h"
 
-enum { VM_PROBE_REASON_MAX = 512, VM_PROBE_TIMEOUT_MS = 20000 };
+enum {
+    VM_PROBE_REASON_MAX = 512,
+    VM_PROBE_TIMEOUT_MS = 20000,
+    VM_PROBE_SOFTWARE_TIMEOUT_MS = 60000, /* tcg: 3 s where nothing else runs, but it needs them */
+};
 
 struct vm_verdict {
     enum vm_engine engine;
@@ -23,7 +27,7 @@ struct vm_probe_config {
     uid_t uid;               /* a user id that no VM is using */
     gid_t gid;
     bool refresh;          /* boot again even if a verdict is remembered */
-    int timeout_ms;        /* 0: VM_PROBE_TIMEOUT_MS */
+    int timeout_ms;        /* 0: VM_PROBE_TIMEOUT_MS, or that of tcg */
     const char *host_root; /* put before /dev/kvm and /sys/module; NULL but in tests */
 };
 

@@ -53,7 +53,7 @@ static int tcg_check(const struct vm_files *files, const char *root, struct erro
                             "install the package qemu-system-x86", err);
     if (r == 0)
         r = vm_engine_need_file(files->x86_kernel, "guest kernel for QEMU",
-                                "install the package linux-image-cloud-amd64", err);
+                                "fetch Debian's with `make kernel-cloud`", err);
     if (r == 0)
         r = vm_engine_need_file(qemu_initramfs(files), "utility VM initramfs",
                                 "hulld writes it at start", err);
@@ -283,6 +283,7 @@ const struct vm_engine_ops vm_engine_kvm = {
     .control = true,
     .loads_kernel = true,
     .proc = true,
+    .filter = VM_JAIL_FILTER_QEMU,
     .device = "/dev/kvm",
     .processes_max = QEMU_PROCESSES_MAX,
     .descriptors_max = QEMU_DESCRIPTORS_MAX,
@@ -301,6 +302,7 @@ const struct vm_engine_ops vm_engine_tcg = {
     .control = true,
     .loads_kernel = true,
     .proc = true,
+    .filter = VM_JAIL_FILTER_QEMU,
     .processes_max = QEMU_PROCESSES_MAX,
     .descriptors_max = QEMU_DESCRIPTORS_MAX,
     .overhead = 256ULL * 1024 * 1024, /* with the cache of translated code */

@@ -117,6 +117,8 @@ static int uml_command(const struct vm_config *config, char ***ret_argv, struct 
 const struct vm_engine_ops vm_engine_uml = {
     .name = "uml",
     .one_cpu = true,
+    .shares = true,
+    .filter = VM_JAIL_FILTER_UML,
     /* Else it sets this itself and executes /proc/self/exe again. */
     .personality = ADDR_NO_RANDOMIZE,
     .processes_max = UML_PROCESSES_MAX,

@@ -61,7 +61,8 @@ struct vm {
     int console_fd;
     struct loop_source console_source;
     int link;
-    int control; /* until the QMP client owns it */
+    int control;        /* until the QMP client owns it */
+    int user_namespace; /* of a jail that takes shares later */
     struct qmp *qmp;
     bool powered_off; /* QEMU said that the guest did that */
     char *kill_reason;
@@ -205,6 +206,28 @@ static void free_jail(struct vm_jail **jail)
     *jail = vm_jail_free(*jail);
 }
 
+static int add_shares(struct vm *vm, const struct vm_config *config, struct vm_jail *jail,
+                      struct error *err)
+{
+    int user_namespace = vm_jail_user_namespace(jail);
+
+    for (size_t i = 0; i < config->n_shares; i++) {
+        enum vm_share_kind kind;
+        int r = vm_share_mount(&config->shares[i], user_namespace, &kind, err);
+
+        if (r >= 0)
+            r = vm_jail_share(jail, (unsigned)i, kind == VM_SHARE_DIRECTORY, r, err);
+        if (r < 0)
+            return r;
+    }
+    if (!config->shares_later)
+        return 0;
+    vm->user_namespace = fd_dup(user_namespace);
+    return vm->user_namespace < 0
+               ? error_set_errno(err, vm->user_namespace, "cannot hold a user namespace")
+               : 0;
+}
+
 static int spawn(struct vm *vm, const struct vm_config *config, const struct handover *handover,
                  struct error *err)
 {
@@ -223,6 +246,8 @@ static int spawn(struct vm *vm, const struct vm_config *config, const struct han
         .root = config->runtime_dir,
         .device = vm->ops->device,
         .proc = vm->ops->proc,
+        .files = config->n_shares > 0 || config->shares_later,
+        .filter = vm->ops->filter,
         .personality = vm->ops->personality,
         .processes_max = vm->ops->processes_max,
         .descriptors_max = vm->ops->descriptors_max,
@@ -230,28 +255,21 @@ static int spawn(struct vm *vm, const struct vm_config *config, const struct han
         .n_cgroup_procs = n_procs < 0 ? 0 : (size_t)n_procs,
     };
     struct process_spec spec = {
-        .path = VM_JAIL_PROGRAM,
         .env = env,
         .fds = handover->fds,
         .n_fds = handover->n,
-        .flags = PROCESS_SETSID | PROCESS_DIE_WITH_PARENT,
-        .prepare = vm_jail_enter,
+        .flags = PROCESS_SETSID,
     };
     int r = n_procs < 0 ? n_procs : vm->ops->command(config, &argv, err);
 
     if (r == 0)
         r = vm_jail_new(&jail_spec, &jail, err);
+    if (r == 0)
+        r = add_shares(vm, config, jail, err);
     if (r < 0)
         return r;
     spec.argv = argv;
-    spec.prepare_data = jail;
-    r = process_spawn(&spec, &vm->process, err);
-    if (r < 0) {
-        const char *stage = vm_jail_failure(jail);
-
-        return stage ? error_set_errno(err, r, "the VMM's jail cannot %s", stage) : r;
-    }
-    return 0;
+    return vm_jail_spawn(jail, &spec, &vm->process, err);
 }
 
 static int check_config(const struct vm_config *config, struct error *err)
@@ -269,6 +287,13 @@ static int check_config(const struct vm_config *config, struct error *err)
         return error_set_class(err, ERROR_INVALID,
                                "a utility VM needs at least %d MiB of memory, not %" PRIu64,
                                VM_MEMORY_MIN / 1024 / 1024, config->memory / 1024 / 1024);
+    if ((config->n_shares > 0 || config->shares_later) && !ops->shares)
+        return error_set_class(err, ERROR_INVALID,
+                               "engine '%s' cannot share files of the host with its guest",
+                               ops->name);
+    if (config->n_shares > VM_SHARES_MAX)
+        return error_set_class(err, ERROR_INVALID, "a utility VM has at most %d shares, not %zu",
+                               VM_SHARES_MAX, config->n_shares);
     if (!isfinite(config->cpus) || config->cpus < 0)
         return error_set_class(err, ERROR_INVALID, "invalid number of CPUs");
     return ops->check(&config->files, "", err);
@@ -320,6 +345,7 @@ int vm_start(const struct vm_config *config, struct loop *loop, const struct vm_
         .console_source = LOOP_SOURCE_INIT,
         .link = -EBADF,
         .control = -EBADF,
+        .user_namespace = -EBADF,
     };
     r = open_all(vm, config, &handover, err);
     if (r == 0)
@@ -499,6 +525,40 @@ int vm_open_management(const struct vm *vm, struct error *err)
     return TAKE_FD(fd);
 }
 
+static int attach(struct vm *vm, unsigned index, const struct vm_share *share, bool disk,
+                  enum vm_share_kind *ret_kind, struct error *err)
+{
+    CLEANUP_CLOSE int mount = -EBADF;
+    enum vm_share_kind kind = VM_SHARE_FILE;
+    int r;
+
+    if (vm->user_namespace < 0)
+        return error_set(err, -EOPNOTSUPP, "this utility VM takes no more shares");
+    if (index >= VM_SHARES_MAX || vm->process.pid <= 0)
+        return error_set(err, index >= VM_SHARES_MAX ? -E2BIG : -ESRCH,
+                         "cannot share %s with a utility VM", share->name);
+    mount = vm_share_mount(share, vm->user_namespace, &kind, err);
+    if (mount < 0)
+        return mount;
+    if (disk && kind != VM_SHARE_FILE)
+        return error_set(err, -EISDIR, "%s is a directory and no disk", share->name);
+    r = vm_share_attach(vm->process.pidfd, mount, disk ? VM_SHARE_DISK : kind, index, err);
+    if (r == 0 && ret_kind)
+        *ret_kind = kind;
+    return r;
+}
+
+int vm_attach_share(struct vm *vm, unsigned index, const struct vm_share *share,
+                    enum vm_share_kind *ret_kind, struct error *err)
+{
+    return attach(vm, index, share, false, ret_kind, err);
+}
+
+int vm_attach_disk(struct vm *vm, unsigned index, const struct vm_share *disk, struct error *err)
+{
+    return attach(vm, index, disk, true, NULL, err);
+}
+
 struct vm *vm_free(struct vm *vm)
 {
     if (!vm)
@@ -518,6 +578,7 @@ struct vm *vm_free(struct vm *vm)
     fd_close(vm->console_fd);
     fd_close(vm->link);
     fd_close(vm->control);
+    fd_close(vm->user_namespace);
     free(vm->kill_reason);
     free(vm);
     return NULL;

@@ -25,6 +25,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "vm/share.h"
+
 struct error;
 struct loop;
 struct vm;
@@ -80,8 +82,15 @@ struct vm_config {
                                * which only the VMM sees */
     const char *cgroup; /* path below the cgroup mounts that the VMM is to be in, made here and
                          * removed by vm_free(); or NULL */
-    uid_t uid;          /* the user that the VMM runs as; never 0, and of no other process */
+    /* The user that the VMM runs as, and the first of the VM_JAIL_IDS (vm/jail.h) that are this
+     * VM's alone; likewise the group. Never 0. */
+    uid_t uid;
     gid_t gid;
+    /* Directories and files of the host for the guest, as shares 0, 1, ... (vm/share.h). Only
+     * engine uml; it keeps the right to be root of them. */
+    const struct vm_share *shares;
+    size_t n_shares;
+    bool shares_later; /* there may be more: vm_attach_share(), vm_attach_disk() */
 };
 
 struct vm_events {
@@ -106,6 +115,15 @@ pid_t vm_pid(const struct vm *vm);
  * /proc/self/fd/N. -EOPNOTSUPP with QEMU, -ENOENT while the guest is too young to have one,
  * -EINVAL if the VMM has put something else there. */
 int vm_open_management(const struct vm *vm, struct error *err);
+
+/* Puts one more file or directory into the jail of a VM that was started with `shares_later`, as
+ * share or disk `index` (vm/share.h), of the caller's choice and below VM_SHARES_MAX; the guest, or
+ * the management console, is told by the caller. *ret_kind (may be NULL): whether the share is a
+ * file or a directory. -EOPNOTSUPP for another VM, -EEXIST if the index is taken, and as
+ * vm_share_mount(). What is there stays until the VM ends. */
+int vm_attach_share(struct vm *vm, unsigned index, const struct vm_share *share,
+                    enum vm_share_kind *ret_kind, struct error *err);
+int vm_attach_disk(struct vm *vm, unsigned index, const struct vm_share *disk, struct error *err);
 
 /* Ends the VM at once (SIGKILL); ended() follows. `reason` becomes part of what it is told. */
 void vm_kill(struct vm *vm, const char *reason);

@@ -40,14 +40,15 @@ struct wire_connection;
 enum {
     WIRE_PROTOCOL_VERSION = 1,
     WIRE_MESSAGE_MAX = 4 * 1024 * 1024, /* one control message, as JSON text */
-    WIRE_PENDING_MAX = 64,              /* requests without an answer, each direction */
-    WIRE_CHANNELS_MAX = 1024,           /* open at once */
-    WIRE_WINDOW = 256 * 1024,           /* usual credit of a channel */
-    WIRE_WINDOW_MAX = 1024 * 1024,      /* most credit that a peer may have given */
-    WIRE_CREDIT_QUANTUM = 32 * 1024,    /* grants are saved up to this */
-    WIRE_QUEUE_SOFT_MAX = 512 * 1024,   /* wire_channel_space() is 0 above */
-    WIRE_QUEUE_MAX = 16 * 1024 * 1024,  /* bytes that a peer may leave unread */
-    WIRE_NAME_MAX = 32,                 /* length of an op's or event's name */
+    WIRE_ELEMENTS_MAX = 128 * 1024,    /* values in it; the longest list of processes has 106,496 */
+    WIRE_PENDING_MAX = 64,             /* requests without an answer, each direction */
+    WIRE_CHANNELS_MAX = 1024,          /* open at once */
+    WIRE_WINDOW = 256 * 1024,          /* usual credit of a channel */
+    WIRE_WINDOW_MAX = 1024 * 1024,     /* most credit that a peer may have given */
+    WIRE_CREDIT_QUANTUM = 32 * 1024,   /* grants are saved up to this */
+    WIRE_QUEUE_SOFT_MAX = 512 * 1024,  /* wire_channel_space() is 0 above */
+    WIRE_QUEUE_MAX = 16 * 1024 * 1024, /* bytes that a peer may leave unread */
+    WIRE_NAME_MAX = 32,                /* length of an op's or event's name */
 };
 
 enum wire_role { WIRE_CLIENT, WIRE_SERVER };

@@ -204,7 +204,7 @@ void wire_handle_control(struct wire_connection *connection, const struct frame 
         text = buffer->data;
         length = buffer->length;
     }
-    int r = json_parse(text, length, &message, &error);
+    int r = json_parse_limited(text, length, WIRE_ELEMENTS_MAX, &message, &error);
     buffer_release(buffer);
     if (r == -ENOMEM)
         wire_end(connection, r, "out of memory");

@@ -61,6 +61,8 @@ PYTHON
         printf 'GET /_ping HTTP/1.1\r\nHost: x\r\nX-Long: %s\r\n\r\n' "$(cat "$BATS_TEST_TMPDIR/long")" >"$BATS_TEST_TMPDIR/request"
         answer=$(timeout 20 socat -t 5 - "UNIX-CONNECT:${DOCKER_HOST#unix://}" <"$BATS_TEST_TMPDIR/request" 2>/dev/null || true)
         has " 431 " "$answer"
+        has $'\r\nContent-Type: application/json\r\n' "$answer"
+        has '{"message":"request header fields too large"}' "$answer"
 }
 
 @test "a body that is too large is 413" {
@@ -137,7 +139,7 @@ for _ in range(300):
     s.send(b"GET /_p")
     sockets.append(s)
 print("ready", flush=True)
-select.select([sys.stdin], [], [], 20)
+select.select([], [], [], 20)
 PYTHON
         local crowd=$!
         api GET /_ping

@@ -60,7 +60,7 @@ store() { (cd "$HULL_WORLD/main/root" && find image layers -mindepth 1 -maxdepth
         eq "$id linux amd64 [sh] [hull/nano:latest]" \
                 "$(docker image inspect -f '{{.Id}} {{.Os}} {{.Architecture}} {{.Config.Cmd}} {{.RepoTags}}' hull/nano)"
         eq "$id" "$(docker image inspect -f '{{.Id}}' "${id:7:12}")"
-        exits 0 docker history -q hull/nano
+        ! real_docker || exits 0 docker history -q hull/nano
 }
 
 @test "tag and rmi: names come and go, the image with the last" {
@@ -98,7 +98,7 @@ store() { (cd "$HULL_WORLD/main/root" && find image layers -mindepth 1 -maxdepth
         docker rm user >/dev/null
         exits 0 docker rmi t/used
         exits 1 docker rmi nosuch
-        has "No such image: nosuch:latest" "$output"
+        has "No such image: nosuch" "$output"
 }
 
 @test "import makes an image of a tar" {

@@ -3,6 +3,7 @@
 #
 #   HULL_ISOLATION   process or hyperv: which column of the table a common test is
 #   HULL_CLIENT      the program that `docker` calls: the real docker client, or hull
+#   HULL_ENGINE      the VM engine under test, or empty: the one that hulld chooses
 #   HULL             the hull command
 #   HULL_WORLD       the run's folder; HULL_WORLD/NAME is the engine NAME (see engine_start)
 
@@ -12,16 +13,18 @@ bats_require_minimum_version 1.5.0
 
 # need FEATURE: skips the test where the feature is missing, or fails it where it must run.
 need() {
-        local reason
-        if grep -qx "$1" "$HULL_WORLD/features"; then
+        local name=$1 reason
+        # Where one engine is under test, no other one will do.
+        [[ $name != hyperv || -z $HULL_ENGINE ]] || name=hyperv-$HULL_ENGINE
+        if grep -qx "$name" "$HULL_WORLD/features"; then
                 return 0
         fi
-        reason=$(sed -n "s/^no $1: //p" "$HULL_WORLD/features")
-        if [[ " ${HULL_MUST_RUN:-} " == *" $1 "* ]]; then
-                printf '%s is in HULL_MUST_RUN, but: %s\n' "$1" "${reason:-not available}" >&2
+        reason=$(sed -n "s/^no $name: //p" "$HULL_WORLD/features")
+        if [[ " ${HULL_MUST_RUN:-} " == *" $name "* ]]; then
+                printf '%s is in HULL_MUST_RUN, but: %s\n' "$name" "${reason:-not available}" >&2
                 return 1
         fi
-        skip "needs $1: ${reason:-not available}"
+        skip "needs $name: ${reason:-not available}"
 }
 
 # The common files' setup.
@@ -39,6 +42,11 @@ docker() { timeout --kill-after=5 "${LIMIT:-60}" "$HULL_CLIENT" "$@"; }
 hull() { timeout --kill-after=5 "${LIMIT:-60}" "$HULL" "$@"; }
 pty() { timeout --kill-after=5 "${LIMIT:-60}" "$HULL_E2E/pty" "$@"; }
 image_tool() { timeout --kill-after=5 "${LIMIT:-120}" "$HULL_E2E/image-tool" "$@"; }
+
+# Whether `docker` is docker's own client: it has commands that hull has not.
+real_docker() { [[ $HULL_CLIENT == docker ]]; }
+# Debian 12's, which has texts and exit codes of its own for some of the engine's answers.
+old_docker() { real_docker && [[ $(docker --version) == "Docker version 20."* ]]; }
 
 # drun ARGUMENT...: docker run in the isolation under test.
 drun() { docker run --isolation="$HULL_ISOLATION" "$@"; }

@@ -111,6 +111,39 @@ blobs() { (cd "$HULL_WORLD/main/root" && find image layers -mindepth 1 -maxdepth
         eq pulled "$output"
 }
 
+login() { # HOST USER PASSWORD
+        docker login --username "$2" --password-stdin "$1" <<<"$3"
+}
+
+@test "login: refused with a wrong password; with the right one a private image can be pulled" {
+        need registry
+        need docker
+        [[ $HULL_CLIENT == docker ]] || skip "hull has no login"
+        LIMIT=20 exits 1 login 127.0.0.1:5001 alice wrong
+        has "login attempt to http://127.0.0.1:5001/v2/ failed with status: 401 Unauthorized" "$output"
+        LIMIT=20 exits 1 docker pull 127.0.0.1:5001/t/pulled:v1
+        exits 0 login 127.0.0.1:5001 alice 'wonder land'
+        has "Login Succeeded" "$output"
+        exits 0 docker pull 127.0.0.1:5001/t/pulled:v1
+        exits 0 docker run --rm 127.0.0.1:5001/t/pulled:v1 cat /etc/made
+        eq pulled "$output"
+}
+
+@test "POST /auth: docker's answers" {
+        need registry
+        api POST /v1.45/auth -H 'Content-Type: application/json' \
+                --data '{"username":"alice","password":"wonder land","serveraddress":"127.0.0.1:5001"}'
+        eq 200 "$status"
+        eq '{"IdentityToken": "", "Status": "Login Succeeded"}' \
+                "$(python3 -c 'import json, sys; print(json.dumps(json.load(sys.stdin)))' <<<"$body")"
+        api POST /v1.45/auth -H 'Content-Type: application/json' \
+                --data '{"username":"alice","password":"wrong","serveraddress":"127.0.0.1:5001"}'
+        eq 401 "$status"
+        api POST /v1.45/auth -H 'Content-Type: application/json' \
+                --data '{"username":"alice","password":"x","serveraddress":"127.0.0.1:9"}'
+        eq 503 "$status"
+}
+
 @test "a manifest list, and a token" {
         lying token
         exits 0 docker pull "127.0.0.1:$port/t/liar"

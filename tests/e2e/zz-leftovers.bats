@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # The last file: nothing of any container of this run is left on the host.
 
+# bats file_tags=vm
+
 setup() {
         load lib
         need client

@@ -1,5 +1,8 @@
 #!/usr/bin/env bats
 # docker exec and docker top.
+# row 1: each case runs in both isolations, and has one outcome.
+
+# bats file_tags=vm
 
 setup_file() {
         load ../lib
@@ -54,7 +57,7 @@ teardown_file() {
 }
 
 @test "exec -it has a terminal that follows a resize" {
-        exits 6 pty --size 29x91 --expect 'ready' --send 'stty size\n' --expect '29 91' \
+        exits 6 pty --size 29x91 --expect 'ready' --send 'until [ "$(stty size)" = "29 91" ]; do :; done; stty size\n' --expect '29 91\r' \
                 --resize 40x120 --send 'until [ "$(stty size)" = "40 120" ]; do :; done; echo re''sized\n' \
                 --expect resized --send 'exit 6\n' -- "$HULL_CLIENT" exec -it execbox sh -c 'echo ready; exec sh'
 }

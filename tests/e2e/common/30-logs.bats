@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # docker logs, and the files behind it.
+# row 1: each case runs in both isolations, and has one outcome.
 
 setup() {
         load ../lib
@@ -34,6 +35,7 @@ teardown_file() {
         docker rm lines
 }
 
+# bats test_tags=vm
 @test "logs -f follows to the end, and ends with the container" {
         drun -di --name followed hull/nano sh -c 'echo first; read x; echo second' >/dev/null
         docker logs -f followed >"$BATS_TEST_TMPDIR/log" 3>&- &

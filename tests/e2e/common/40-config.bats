@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # What a container's process finds: user, directory, environment, files, file systems, limits.
+# row 1: each case runs in both isolations, and has one outcome.
 
 setup() {
         load ../lib
@@ -58,7 +59,7 @@ teardown_file() {
 
 @test "hostname, hosts and resolv.conf" {
         exits 0 drun --rm --name naming --hostname web1 --add-host db:10.1.2.3 --dns 192.0.2.1 --dns-search example.org \
-                --dns-option ndots:2 hull/nano sh -c 'hostname; cat /etc/hostname; grep web1 /etc/hosts; cat /etc/hosts /etc/resolv.conf'
+                --dns-option ndots:2 --dns-opt timeout:3 hull/nano sh -c 'hostname; cat /etc/hostname; grep web1 /etc/hosts; cat /etc/hosts /etc/resolv.conf'
         eq web1 "${lines[0]}"
         eq web1 "${lines[1]}"
         like '[0-9.]+[[:space:]]+web1' "${lines[2]}"
@@ -66,7 +67,7 @@ teardown_file() {
         has $'127.0.0.1\tlocalhost' "$output"
         has "nameserver 192.0.2.1" "$output"
         has "search example.org" "$output"
-        has "ndots:2" "$output"
+        like '(.|'$'\n'')*options ndots:2 timeout:3(.|'$'\n'')*' "$output"
 }
 
 @test "the hostname is the short id unless it is given" {
@@ -107,6 +108,13 @@ teardown_file() {
 @test "--ulimit" {
         exits 0 drun --rm --ulimit nofile=123:456 --ulimit core=0 hull/nano sh -c 'ulimit -n; ulimit -Hn; ulimit -c'
         eq "123 456 0" "$(xargs <<<"$output")"
+        # Without it, the daemon's, and an exec has the same.
+        limits='ulimit -n; ulimit -Hn; ulimit -c; ulimit -Hc'
+        daemon=$(sed -nE 's/^Max (open files|core file size) +([^ ]+) +([^ ]+) .*/\2 \3/p' "/proc/$(cat "$HULL_WORLD/main/hulld.pid")/limits" | tac | xargs)
+        box limited
+        eq "$daemon" "$(docker exec limited sh -c "$limits" | xargs)"
+        eq "$daemon" "$(drun --rm hull/nano sh -c "$limits" | xargs)"
+        docker rm -f limited
 }
 
 @test "--sysctl" {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Capabilities, seccomp, masked paths: equal in effect to docker's.
+# row 1: each case runs in both isolations, and has one outcome.
 
 setup_file() {
         load ../lib
@@ -54,6 +55,23 @@ effective() { drun --rm "$@" hull/nano awk '/^CapEff/ { print $2 }' /proc/self/s
         exits 0 drun --rm --privileged hull/nano sh -c 'mkdir /m && mount -t tmpfs none /m && grep -c " /m tmpfs" /proc/mounts'
         exits 32 docker exec plain mount -t tmpfs none /mnt
         has "permission denied" "$output"
+}
+
+@test "--privileged has the devices of the kernel it runs on, and /sys and cgroup to write to" {
+        # shellcheck disable=SC2016 # for the container
+        script='
+                [ -c /dev/kmsg ] && [ -c /dev/mem -o -c /dev/tty0 -o -c /dev/ptmx ] || echo nodes
+                head -c 1 /dev/null || echo null
+                dd if=/dev/zero of=/dev/full count=1 2>/dev/null && echo full
+                [ "$(ls -l /dev | grep -c "^[bc]")" -gt 7 ] || echo few
+                for m in /sys /sys/fs/cgroup; do
+                        awk -v m=$m "\$2 == m && \$4 !~ /^rw/ { print m, \$4 }" /proc/mounts
+                done'
+        exits 0 drun --rm --privileged hull/core sh -c "$script"
+        eq "" "$output"
+        # its own devpts and no others
+        eq "/dev/pts devpts" "$(drun --rm --privileged hull/core awk '$3 == "devpts" { print $2, $3 }' /proc/mounts)"
+        exits 0 docker exec plain sh -c '[ ! -e /dev/kmsg ]'
 }
 
 @test "no_new_privs only when asked for" {

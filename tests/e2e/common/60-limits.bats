@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Memory, CPU and process limits.
+# row 1: each case runs in both isolations, and has one outcome.
 
 setup() {
         load ../lib

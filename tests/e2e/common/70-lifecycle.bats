@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # create, start, stop, kill, restart, rename, rm, prune, wait, ps, events.
+# row 1: each case runs in both isolations, and has one outcome.
 
 setup() {
         load ../lib
@@ -22,6 +23,7 @@ waiter() {
         eventually 20 log_has "$name" ready
 }
 
+# bats test_tags=vm
 @test "create, start, stop, start again, rm" {
         id=$(docker create --name cycle --isolation="$HULL_ISOLATION" hull/nano sh -c 'trap "exit 0" TERM; echo up; while :; do sleep 0.05; done')
         like '[0-9a-f]{64}' "$id"
@@ -53,6 +55,7 @@ waiter() {
         docker rm polite stubborn
 }
 
+# bats test_tags=vm
 @test "kill with a signal by name and number" {
         waiter signalled 'trap "echo got hup" HUP; trap "exit 21" USR2'
         docker kill -s HUP signalled >/dev/null

@@ -43,6 +43,7 @@ static void test_defaults(void **state)
     assert_string_equal(config.root, "/var/lib/hull");
     assert_string_equal(config.state, "/run/hull");
     assert_int_equal(config.isolation, COMPUTE_PROCESS);
+    assert_true(config.icc);
     assert_int_equal(config.vm_engine, ENGINE_VM_AUTO);
     assert_int_equal(config.vm_uid_first, 700000000);
     assert_int_equal(config.vm_uid_count, 65536);
@@ -58,7 +59,7 @@ static void test_flags(void **state)
     assert_int_equal(parse(&config,
                            "hulld -H unix:///a --host=fd:// -Hunix:///b --root /r --exec-opt "
                            "isolation=hyperv --exec-opt=vm.engine=uml --log-opt max-size=1m -D "
-                           "--insecure-registry a:5000 --vm-uid-range 5:7",
+                           "--insecure-registry a:5000 --vm-uid-range 5:7 --icc=false",
                            NULL),
                      0);
     assert_int_equal(daemon_config_resolve(&config, NULL), 0);
@@ -73,6 +74,7 @@ static void test_flags(void **state)
     assert_string_equal(engine.insecure_registries[0], "a:5000");
     assert_int_equal(engine.vm_uid_first, 5);
     assert_int_equal(engine.vm_uid_count, 7);
+    assert_true(engine.closed);
 }
 
 static void expect_parse_error(const char *line, const char *message)

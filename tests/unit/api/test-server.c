@@ -180,6 +180,23 @@ static void test_large_header(void **state)
         buffer_append_char(&request, 'a');
     buffer_append_string(&request, "\r\n\r\n");
     assert_int_equal(client_ask(*state, request.data, &answer), 431);
+    assert_non_null(strstr(answer.data, "\r\nContent-Type: application/json\r\n"));
+    assert_non_null(strstr(answer.data, "{\"message\":\"request header fields too large\"}"));
+    expect_alive(state);
+}
+
+/* As much as curl sends at most. */
+static void test_header_of_a_megabyte(void **state)
+{
+    CLEANUP_BUFFER struct buffer request = BUFFER_INIT(SERVER_POOL_SIZE);
+    CLEANUP_BUFFER struct buffer answer = BUFFER_INIT(CLIENT_ANSWER_MAX);
+
+    buffer_append_string(&request, "POST /json HTTP/1.1\r\nHost: x\r\nX-Long: ");
+    for (int i = 0; i < 1024 * 1024; i++)
+        buffer_append_char(&request, 'a');
+    buffer_append_string(&request, "\r\nContent-Length: 2\r\n\r\n{}");
+    assert_int_equal(client_ask(*state, request.data, &answer), 431);
+    assert_non_null(strstr(answer.data, "{\"message\":\"request header fields too large\"}"));
     expect_alive(state);
 }
 
@@ -279,6 +296,7 @@ int main(void)
         cmocka_unit_test(test_names_and_query),
         cmocka_unit_test(test_bad_json),
         cmocka_unit_test(test_large_header),
+        cmocka_unit_test(test_header_of_a_megabyte),
         cmocka_unit_test(test_many_headers),
         cmocka_unit_test(test_declared_body_too_large),
         cmocka_unit_test(test_chunked_body_too_large),

@@ -281,6 +281,23 @@ static void test_hijack(void **state)
     wait_for(&shared.released);
 }
 
+/* Nor does it count on a connection that is no longer HTTP: a shell that nobody types into. */
+static void test_silent_hijack_is_not_idle(void **state)
+{
+    CLEANUP_BUFFER struct buffer answer = BUFFER_INIT(CLIENT_ANSWER_MAX);
+    int fd = client_connect(*state);
+    struct pollfd readable = {.fd = fd, .events = POLLIN};
+
+    client_say(fd, "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+                   "Content-Length: 0\r\n\r\nx");
+    assert_true(client_read_until(fd, &answer, "\r\n\r\nx"));
+    assert_int_equal(poll(&readable, 1, 2500), 0);
+    client_say(fd, "later");
+    assert_true(client_read_until(fd, &answer, "later"));
+    close(fd);
+    wait_for(&shared.released);
+}
+
 /* What docker's client waits for: the answer, before it sends a byte. */
 static void test_hijack_answers_first(void **state)
 {
@@ -377,12 +394,19 @@ int main(void)
 {
 #define STREAM_TEST(function) cmocka_unit_test_setup_teardown(function, start, stop)
     const struct CMUnitTest tests[] = {
-        STREAM_TEST(test_headers_come_at_once), STREAM_TEST(test_silence_is_not_idleness),
-        STREAM_TEST(test_idle_connection_ends), STREAM_TEST(test_disconnect_is_noticed),
-        STREAM_TEST(test_stop_ends_streams),    STREAM_TEST(test_hijack),
-        STREAM_TEST(test_hijack_answers_first), STREAM_TEST(test_many_hijacks),
-        STREAM_TEST(test_stop_ends_hijacks),    STREAM_TEST(test_operation),
-        STREAM_TEST(test_operation_fails),      STREAM_TEST(test_operation_is_cancelled),
+        STREAM_TEST(test_headers_come_at_once),
+        STREAM_TEST(test_silence_is_not_idleness),
+        STREAM_TEST(test_silent_hijack_is_not_idle),
+        STREAM_TEST(test_idle_connection_ends),
+        STREAM_TEST(test_disconnect_is_noticed),
+        STREAM_TEST(test_stop_ends_streams),
+        STREAM_TEST(test_hijack),
+        STREAM_TEST(test_hijack_answers_first),
+        STREAM_TEST(test_many_hijacks),
+        STREAM_TEST(test_stop_ends_hijacks),
+        STREAM_TEST(test_operation),
+        STREAM_TEST(test_operation_fails),
+        STREAM_TEST(test_operation_is_cancelled),
         STREAM_TEST(test_upload_breaks_off),
     };
 

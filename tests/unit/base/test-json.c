@@ -72,6 +72,48 @@ static void test_depth_limit(void **state)
     assert_int_equal(refuse(text, NULL), -E2BIG);
 }
 
+/* `n` values in an array: one of them the array itself. */
+static char *crowd(size_t n, const char *value)
+{
+    size_t length = strlen(value);
+    char *text = malloc(n * (length + 1) + 3);
+    char *end = text;
+
+    assert_non_null(text);
+    *end++ = '[';
+    for (size_t i = 1; i < n; i++) {
+        end = mempcpy(end, value, length);
+        *end++ = ',';
+    }
+    end[-1] = ']';
+    *end = '\0';
+    return text;
+}
+
+static void test_number_of_elements_limit(void **state)
+{
+    CLEANUP_FREE char *most = crowd(1000, "0");
+    CLEANUP_FREE char *flood = crowd(JSON_ELEMENTS_MAX + 2, "0");
+    CLEANUP_FREE char *objects = crowd(600, "{}");
+    static const char quoted[] = "[\"[,{,\\\",[\"]";
+    struct error err = ERROR_INIT;
+    json_t *json = NULL;
+
+    (void)state;
+    assert_int_equal(json_parse_limited(most, strlen(most), 1000, &json, &err), 0);
+    json_decref(json);
+    json = NULL;
+    assert_int_equal(json_parse_limited(most, strlen(most), 999, &json, &err), -E2BIG);
+    assert_int_equal(err.class, ERROR_TOO_LARGE);
+    assert_null(json);
+    assert_int_equal(json_parse_limited(objects, strlen(objects), 599, &json, &err), -E2BIG);
+    assert_int_equal(refuse(flood, &err), -E2BIG);
+    assert_non_null(strstr(err.message, "elements"));
+    /* What is in strings is no element. */
+    assert_int_equal(json_parse_limited(quoted, strlen(quoted), 3, &json, &err), 0);
+    json_decref(json);
+}
+
 static void test_brackets_in_strings_are_not_depth(void **state)
 {
     char text[JSON_DEPTH_MAX * 4];
@@ -274,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_errors_tell_line_and_column),
         cmocka_unit_test(test_hostile_documents_are_refused),
         cmocka_unit_test(test_depth_limit),
+        cmocka_unit_test(test_number_of_elements_limit),
         cmocka_unit_test(test_brackets_in_strings_are_not_depth),
         cmocka_unit_test(test_size_limit),
         cmocka_unit_test(test_text_need_not_be_terminated),

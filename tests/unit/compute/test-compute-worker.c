@@ -1,9 +1,8 @@
 /* A worker and clients of it: the whole way of bytes, requests and exits.
  *
  * Without further ado the worker is a child of the test, with a sandbox that isolates nothing
- * (fake-sandbox.c). With HULL_TEST_WORKER=<hull-worker> the real program runs (as root) a container
- * from a root of busybox, with HULL_TEST_ISOLATION=hyperv in a utility VM of User-Mode Linux
- * (HULL_TEST_UML_KERNEL, HULL_TEST_INITRAMFS). */
+ * (fake-sandbox.c). With HULL_TEST_WORKER=<hull-worker> the real program runs a container of either
+ * isolation (real-job.h). */
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -17,9 +16,8 @@
 #include "compute/exit_record.h"
 #include "compute/job.h"
 #include "compute/worker.h"
-#include "spec/defaults.h"
+#include "real-job.h"
 #include "spec/runtime.h"
-#include "vm/scratch.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -66,93 +64,6 @@ static void run_worker(const char *directory)
     exit(r < 0 ? 1 : 0); /* so that leaks are looked for */
 }
 
-static const char *real_worker(void)
-{
-    return getenv("HULL_TEST_WORKER");
-}
-
-static bool in_vm(void)
-{
-    return real_worker() && string_equal(getenv("HULL_TEST_ISOLATION"), "hyperv");
-}
-
-/* --- the container's root, where there is one --- */
-
-static char layer[64]; /* a directory with busybox */
-
-static void run(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static void run(const char *format, ...)
-{
-    char command[1024];
-    char sh[] = "/bin/sh";
-    char option[] = "-c";
-    va_list args;
-
-    va_start(args, format);
-    (void)vsnprintf(command, sizeof(command), format, args);
-    va_end(args);
-    char *argv[] = {sh, option, command, NULL};
-    struct error error = ERROR_INIT;
-    if (process_run(argv, NULL, NULL, 0, &error) < 0)
-        fail_msg("%s", error.message);
-}
-
-static void make_layer(void)
-{
-    if (*layer)
-        return;
-    (void)snprintf(layer, sizeof(layer), "/tmp/hull-test-layer-XXXXXX");
-    assert_non_null(mkdtemp(layer));
-    run("cd %s && chmod 755 . && mkdir -p bin etc tmp proc sys dev && cp /bin/busybox bin/ && "
-        "for i in sh cat sleep head tr echo stty true id; do ln -s busybox bin/$i; done && "
-        "echo root:x:0:0::/:/bin/sh >etc/passwd",
-        layer);
-    if (in_vm())
-        run("mkfs.erofs --quiet %s.erofs %s", layer, layer);
-}
-
-static int remove_layer(void **state)
-{
-    CLEANUP_FREE char *image = string_format("%s.erofs", layer);
-
-    (void)state;
-    if (*layer)
-        (void)path_remove_tree(AT_FDCWD, layer, NULL);
-    if (*layer && image)
-        (void)unlink(image);
-    return 0;
-}
-
-static void fill_real_job(const struct fixture *fixture, struct compute_job *job,
-                          struct spec_runtime *config)
-{
-    struct error error = ERROR_INIT;
-
-    make_layer();
-    assert_int_equal(spec_defaults_apply(config, 0, true), 0);
-    config->hostname = strdup("hulltest");
-    config->linux_.cgroups_path = string_format("/hull-test/%s", strrchr(fixture->directory, '-'));
-    (void)strv_append(&config->process->env, "PATH=/bin");
-    if (!in_vm()) {
-        run("cd %s && mkdir upper work rootfs", fixture->directory);
-        (void)strv_append(&job->lower, layer);
-        job->upper = path_join(fixture->directory, "upper");
-        job->work = path_join(fixture->directory, "work");
-        return;
-    }
-    job->isolation = COMPUTE_HYPERV;
-    (void)strv_appendf(&job->lower, "%s.erofs", layer);
-    job->scratch = path_join(fixture->directory, "scratch.ext4");
-    if (vm_scratch_create("/tmp", job->scratch, 64 << 20, 0, 0, &error) < 0)
-        fail_msg("scratch: %s", error.message);
-    job->engine = VM_ENGINE_UML;
-    job->uml_kernel = strdup(getenv("HULL_TEST_UML_KERNEL"));
-    job->initramfs = strdup(getenv("HULL_TEST_INITRAMFS"));
-    job->memory = 128 << 20;
-    job->uid = 799999;
-}
-
 /* Writes config.json and worker.json for `script` and starts a worker. */
 static void start_worker(struct fixture *fixture, const char *script, bool terminal,
                          bool open_stdin, bool stdin_once)
@@ -182,8 +93,8 @@ static void start_worker(struct fixture *fixture, const char *script, bool termi
     job->stdin_once = stdin_once;
     job->log.driver = COMPUTE_LOG_JSON_FILE;
     job->log.path = path_join(fixture->directory, "x-json.log");
-    if (real_worker())
-        fill_real_job(fixture, job, config);
+    if (real_job_worker())
+        real_job_fill(fixture->directory, job, config);
     CLEANUP_JSON json_t *json = spec_runtime_to_json(config);
     CLEANUP_FREE char *text = json_format(json);
     CLEANUP_FREE char *config_path = path_join(fixture->directory, "config.json");
@@ -192,8 +103,8 @@ static void start_worker(struct fixture *fixture, const char *script, bool termi
     if (compute_job_write(job, job_path, &error) < 0)
         fail_msg("job: %s", error.message);
     compute_job_free(job);
-    if (real_worker()) {
-        if (compute_worker_spawn(real_worker(), fixture->directory, fixture->runtime,
+    if (real_job_worker()) {
+        if (compute_worker_spawn(real_job_worker(), fixture->directory, fixture->runtime,
                                  &fixture->worker, &error) < 0)
             fail_msg("spawn: %s", error.message);
         assert_int_equal(process_open(fixture->worker, &fixture->process), 0);
@@ -224,12 +135,12 @@ static struct exit_record end_worker(struct fixture *fixture)
     struct exit_record record = {.code = -1};
     int status = -1;
 
-    if (real_worker()) {
+    if (real_job_worker()) {
         struct pollfd poll_fd = {.fd = fixture->process.pidfd, .events = POLLIN};
 
         assert_int_equal(poll(&poll_fd, 1, WAIT_MS), 1);
         process_release(&fixture->process);
-        run("cat %s/worker.log >&2", fixture->directory);
+        real_job_run("cat %s/worker.log >&2", fixture->directory);
     } else {
         assert_int_equal(waitpid(fixture->worker, &status, 0), fixture->worker);
         assert_true(WIFEXITED(status));
@@ -712,7 +623,7 @@ static void test_worker_is_stopped(void **state)
     compute_client_free(attached);
     start(client);
     read_until(fd, &out, "\n");
-    if (!real_worker()) {
+    if (!real_job_worker()) {
         assert_int_equal(compute_client_signal(client, NULL, SIGTERM, false, NULL), 0);
     } else {
         assert_int_equal(kill(fixture.worker, SIGTERM), 0);
@@ -730,7 +641,7 @@ static void test_vmm_is_killed(void **state)
     struct fixture fixture;
 
     (void)state;
-    if (!in_vm()) {
+    if (!real_job_in_vm()) {
         print_message("skipped: needs HULL_TEST_ISOLATION=hyperv\n");
         skip();
     }
@@ -759,6 +670,48 @@ static void test_no_worker(void **state)
     assert_int_equal(error.class, ERROR_NOT_FOUND);
 }
 
+static void test_lacks_something(void **state)
+{
+    (void)state;
+    print_message("%s\n", real_job_lacks());
+    skip();
+}
+
+static void test_warnings_of_the_agent(void **state)
+{
+    static const struct {
+        int n;
+        size_t length;
+        bool good;
+    } rows[] = {{3, 100, true}, {64, 1024, true}, {65, 10, false}, {1, 1025, false}};
+
+    (void)state;
+    if (real_job_worker()) {
+        print_message("the real sandbox makes no such warnings\n");
+        skip();
+    }
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        CLEANUP_JSON json_t *answer = NULL;
+        struct fixture fixture;
+        struct error error = ERROR_INIT;
+        int r;
+
+        for (int k = 0; k < rows[i].n; k++)
+            (void)strv_append_take(&fake_warnings, string_format("%0*d", (int)rows[i].length, k));
+        start_worker(&fixture, "true", false, false, false);
+        strv_free(TAKE_PTR(fake_warnings));
+        struct compute_client *client = connect_client(&fixture);
+        r = compute_client_call(client, "start", NULL, &answer, &error);
+        assert_int_equal(r, rows[i].good ? 0 : -EPROTO);
+        if (rows[i].good) {
+            assert_int_equal(json_array_size(json_object_get(answer, "warnings")), rows[i].n);
+            assert_int_equal(exit_event(client, ""), 0);
+        }
+        compute_client_free(client);
+        (void)end_worker(&fixture);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -775,8 +728,13 @@ int main(void)
         cmocka_unit_test(test_worker_is_stopped),
         cmocka_unit_test(test_vmm_is_killed),
         cmocka_unit_test(test_no_worker),
+        cmocka_unit_test(test_warnings_of_the_agent),
     };
 
+    const struct CMUnitTest none[] = {cmocka_unit_test(test_lacks_something)};
+
     (void)signal(SIGPIPE, SIG_IGN);
-    return cmocka_run_group_tests(tests, NULL, remove_layer);
+    if (real_job_lacks())
+        return cmocka_run_group_tests(none, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, real_job_remove_layer);
 }

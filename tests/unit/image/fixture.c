@@ -55,6 +55,10 @@ void make_tar(struct buffer *tar, const struct entry *entries, size_t n, char co
         archive_write_add_filter_gzip(archive);
     if (compression == 'z')
         archive_write_add_filter_zstd(archive);
+    if (compression == 'x')
+        archive_write_add_filter_xz(archive);
+    if (compression == 'b')
+        archive_write_add_filter_bzip2(archive);
     archive_write_set_bytes_in_last_block(archive, 1);
     assert_int_equal(archive_write_open(archive, tar, NULL, append, NULL), ARCHIVE_OK);
     for (size_t i = 0; i < n; i++)

@@ -29,7 +29,8 @@ struct entry {
     int64_t size;      /* of the content, when it has NULs; 0: strlen */
 };
 
-/* A pax archive of n entries, appended to `tar`; compression 0, 'g' gzip or 'z' zstd. */
+/* A pax archive of n entries, appended to `tar`; compression 0, 'g' gzip, 'z' zstd, 'x'
+ * xz or 'b' bzip2. */
 void make_tar(struct buffer *tar, const struct entry *entries, size_t n, char compression);
 
 /* setup/teardown: a new directory under /tmp, removed with all in it; its path is *state. */

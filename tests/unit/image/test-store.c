@@ -2,10 +2,14 @@
 #include "fixture.h"
 
 #include <dirent.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "base/json.h"
 #include "base/path.h"
 #include "base/strings.h"
 
@@ -85,6 +89,42 @@ static int load(struct image_store *store, const struct buffer *archive, struct 
     return image_load(store, fd, true, NULL, NULL, names, err);
 }
 
+/* A helper that a killed hulld had forked holds the descriptors of its parent until it execs. */
+static void test_killed_opener_leaves_no_lock(void **state)
+{
+    int ready[2];
+    int hold[2];
+    char byte;
+    assert_int_equal(fd_pipe(0, ready), 0);
+    assert_int_equal(fd_pipe(0, hold), 0);
+    pid_t opener = fork();
+    assert_true(opener >= 0);
+    if (opener == 0) {
+        struct image_store *store = NULL;
+        const struct image_store_config config = {.root = *state};
+        if (image_store_open(&config, &store, NULL) < 0)
+            _exit(1);
+        pid_t helper = fork();
+        fd_close(hold[1]);
+        if (helper == 0) {
+            (void)!write(ready[1], "r", 1);
+            (void)!read(hold[0], &byte, 1); /* until the test is over */
+            _exit(0);
+        }
+        (void)pause();
+        _exit(0);
+    }
+    fd_close(hold[0]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(kill(opener, SIGKILL), 0); /* it may still be on its way out below */
+    struct image_store *store = open_store(state);
+    image_store_close(store);
+    assert_int_equal(waitpid(opener, NULL, 0), opener);
+    fd_close(hold[1]);
+    fd_close(ready[0]);
+    fd_close(ready[1]);
+}
+
 static void test_load(void **state)
 {
     need_root();
@@ -146,6 +186,129 @@ static void test_load_truncated(void **state)
         check_nothing_left(state);
     }
     archive.length = whole;
+    image_store_close(store);
+}
+
+/* As docker saved images before version 25: the layers' files are not named by digests. */
+static void test_truncated_layer_is_named(void **state)
+{
+    need_root();
+    struct image_store *store = open_store(state);
+    CLEANUP(buffer_release) struct buffer layer = BUFFER_INIT(FIXTURE_TAR_MAX);
+    CLEANUP(buffer_release) struct buffer archive = BUFFER_INIT(FIXTURE_TAR_MAX);
+    char diff_id[DIGEST_TEXT_SIZE];
+    make_tar(&layer, nano, 2, 0);
+    digest_of(layer.data, layer.length, diff_id);
+    CLEANUP_FREE char *config = string_format(
+        "{\"architecture\":\"amd64\",\"os\":\"linux\",\"rootfs\":{\"type\":\"layers\","
+        "\"diff_ids\":[\"%s\"]}}",
+        diff_id);
+    const struct entry entries[] = {
+        {"manifest.json", 'f',
+         "[{\"Config\":\"c.json\",\"RepoTags\":[\"a:b\"],\"Layers\":[\"l/layer.tar\"]}]"},
+        {"c.json", 'f', config},
+        {"l/layer.tar", 'f', layer.data, .size = (int64_t)layer.length},
+    };
+    /* Also without manifest.json, which may come last: the configuration knows one layer only. */
+    for (size_t skipped = 0; skipped < 2; skipped++) {
+        struct error err = ERROR_INIT;
+        buffer_clear(&archive);
+        make_tar(&archive, entries + skipped, 3 - skipped, 0);
+        const char *inside = memmem(archive.data, archive.length, layer.data, layer.length);
+        assert_non_null(inside);
+        archive.length = (size_t)(inside - archive.data) + layer.length / 2;
+        assert_true(load(store, &archive, NULL, &err) < 0);
+        assert_int_equal(err.class, ERROR_INVALID);
+        assert_non_null(strstr(err.message, diff_id));
+        check_nothing_left(state);
+    }
+    image_store_close(store);
+}
+
+/* The type of the only layer in an image's manifest, and whether its blob is the tar itself. */
+static void check_layer(struct image_store *store, const struct image *image, const char *type,
+                        bool plain)
+{
+    CLEANUP_FREE char *text = NULL;
+    CLEANUP_JSON json_t *manifest = NULL;
+    const char *found = NULL;
+    const char *digest = NULL;
+    assert_int_equal(image_manifest_text(store, image, &text, NULL), 0);
+    assert_int_equal(json_parse(text, strlen(text), &manifest, NULL), 0);
+    const json_t *layer = json_array_get(json_object_get(manifest, "layers"), 0);
+    assert_int_equal(json_need_string(layer, "mediaType", &found, NULL), 0);
+    assert_int_equal(json_need_string(layer, "digest", &digest, NULL), 0);
+    assert_string_equal(found, type);
+    assert_int_equal(strcmp(digest, image->config->diff_ids[0]) == 0, plain);
+}
+
+static void test_import_says_how_it_is_compressed(void **state)
+{
+    need_root();
+    static const struct {
+        char compression;
+        const char *type;
+        bool plain;
+    } cases[] = {
+        {0, "application/vnd.oci.image.layer.v1.tar", true},
+        {'g', "application/vnd.oci.image.layer.v1.tar+gzip", false},
+        {'z', "application/vnd.oci.image.layer.v1.tar+zstd", false},
+        {'x', "application/vnd.oci.image.layer.v1.tar", true}, /* there is no type for xz */
+        {'b', "application/vnd.oci.image.layer.v1.tar", true}, /* nor for bzip2 */
+    };
+    struct image_store *store = open_store(state);
+    CLEANUP(buffer_release) struct buffer plain = BUFFER_INIT(FIXTURE_TAR_MAX);
+    char diff_id[DIGEST_TEXT_SIZE];
+    make_tar(&plain, nano, 2, 0);
+    digest_of(plain.data, plain.length, diff_id);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        CLEANUP(buffer_release) struct buffer tar = BUFFER_INIT(FIXTURE_TAR_MAX);
+        struct image *image = NULL;
+        make_tar(&tar, nano, 2, cases[i].compression);
+        CLEANUP_CLOSE int fd = content_fd(tar.data, tar.length);
+        const struct image_import_options options = {.reference = "imported"};
+        struct error err = ERROR_INIT;
+        if (image_import(store, fd, &options, NULL, NULL, &err) < 0)
+            fail_msg("%s", err.message);
+        assert_int_equal(image_find(store, "imported", &image, NULL), 0);
+        assert_string_equal(image->config->diff_ids[0], diff_id);
+        check_layer(store, image, cases[i].type, cases[i].plain);
+        image_free(image);
+    }
+    image_store_close(store);
+}
+
+static void test_load_of_a_layer_in_xz(void **state)
+{
+    need_root();
+    struct image_store *store = open_store(state);
+    CLEANUP(buffer_release) struct buffer plain = BUFFER_INIT(FIXTURE_TAR_MAX);
+    CLEANUP(buffer_release) struct buffer layer = BUFFER_INIT(FIXTURE_TAR_MAX);
+    CLEANUP(buffer_release) struct buffer archive = BUFFER_INIT(FIXTURE_TAR_MAX);
+    struct image *image = NULL;
+    char diff_id[DIGEST_TEXT_SIZE];
+    make_tar(&plain, nano, 2, 0);
+    make_tar(&layer, nano, 2, 'x');
+    digest_of(plain.data, plain.length, diff_id);
+    make_docker_archive(&archive, &layer, diff_id, "a");
+    assert_int_equal(load(store, &archive, NULL, NULL), 0);
+    assert_int_equal(image_find(store, "a", &image, NULL), 0);
+    check_layer(store, image, "application/vnd.oci.image.layer.v1.tar", true);
+    image_free(image);
+    image_store_close(store);
+}
+
+static void test_hold_size(void **state)
+{
+    need_root();
+    struct image_store *store = open_store(state);
+    CLEANUP_FREE char *id = import_image(store, "a", nano, 2);
+    int64_t size = -1;
+    assert_true(image_hold_size(store, "holder", &size, NULL) < 0);
+    assert_int_equal(size, -1);
+    assert_int_equal(image_hold(store, "holder", id, NULL), 0);
+    assert_int_equal(image_hold_size(store, "holder", &size, NULL), 0);
+    assert_int_equal(size, 2);
     image_store_close(store);
 }
 
@@ -385,9 +548,14 @@ int main(void)
         TEST(test_import_and_find),
         TEST(test_not_found),
         TEST(test_second_opener_refused),
+        TEST(test_killed_opener_leaves_no_lock),
         TEST(test_load),
         TEST(test_load_wrong_digest),
         TEST(test_load_truncated),
+        TEST(test_truncated_layer_is_named),
+        TEST(test_import_says_how_it_is_compressed),
+        TEST(test_load_of_a_layer_in_xz),
+        TEST(test_hold_size),
         TEST(test_tag_moves),
         TEST(test_remove),
         TEST(test_remove_conflicts),

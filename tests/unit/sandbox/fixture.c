@@ -31,6 +31,7 @@ enum { READ_TIMEOUT_MS = 20 * 1000 };
 static char directory[] = "/tmp/hull-test-sandbox-XXXXXX";
 char fixture_lower[64];
 char fixture_target[64];
+int fixture_stage_timeout_ms;
 static char upper[64];
 static char work[64];
 static char *lower_list[2];
@@ -202,6 +203,7 @@ static void fill_spec(const struct spec_runtime *config, struct sandbox_spec *sp
     *spec = (struct sandbox_spec){
         .id = name,
         .config = config,
+        .stage_timeout_ms = fixture_stage_timeout_ms,
         .root = {.lower = layers, .upper = upper, .work = work, .target = fixture_target},
     };
 }

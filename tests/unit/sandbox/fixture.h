@@ -19,6 +19,8 @@ void fixture_ready(void **state);
 /* Directory of the image's only layer, to put hostile things in; fixture_reset() restores it. */
 extern char fixture_lower[];
 extern char fixture_target[];
+/* sandbox_spec.stage_timeout_ms of the containers to come; 0 is the default. */
+extern int fixture_stage_timeout_ms;
 void fixture_reset(void);
 void fixture_write(const char *path, const char *text);
 

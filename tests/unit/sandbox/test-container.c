@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -349,6 +350,82 @@ static void test_host_namespaces(void **state)
     expect(config, 0, "joined");
 }
 
+/* config.md#mounts: by default, and with "rprivate", nothing passes; "rslave" lets what the host
+ * mounts later come in, "rshared" (with rootfsPropagation shared, as runc wants it) lets it go out,
+ * too. What a container sees of it is in the optional fields of mountinfo, proc(5). */
+static void test_propagation(void **state)
+{
+    static const struct {
+        const char *options;
+        const char *root;
+        const char *expected;
+    } rows[] = {
+        {"rbind", NULL, "master"}, /* as it comes: the whole tree is the host's slave */
+        {"rbind,rprivate", NULL, "private"},
+        {"rbind,private", NULL, "private"},
+        {"rbind,rslave", NULL, "master"},
+        {"bind,slave", NULL, "master"},
+        {"rbind,rshared", "shared", "shared"},
+        {"rbind,runbindable", NULL, "unbindable"},
+    };
+    char source[128];
+    char script[] = "while read -r a b c d target f rest; do [ $target = /bound ] || continue; "
+                    "case \"${rest%% - *}\" in *master:*) echo master;; *shared:*) echo shared;; "
+                    "*unbindable*) echo unbindable;; *) echo private;; esac; done "
+                    "< /proc/self/mountinfo";
+
+    fixture_ready(state);
+    snprintf(source, sizeof(source), "%s/tmp", fixture_lower);
+    assert_int_equal(mount(source, source, NULL, MS_BIND, NULL), 0);
+    assert_int_equal(mount(NULL, source, NULL, MS_SHARED, NULL), 0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct spec_runtime *config = fixture_config(script);
+
+        spec_runtime_add_mount(config, "/bound", "bind", source, rows[i].options);
+        string_replace(&config->linux_.rootfs_propagation, rows[i].root);
+        fixture_run(config, &outcome);
+        if (outcome.code < 0 || !string_starts_with(outcome.output, rows[i].expected))
+            fail_msg("%s: %s%s", rows[i].options, outcome.error.message, outcome.output);
+    }
+    assert_int_equal(umount2(source, MNT_DETACH), 0);
+    fixture_assert_clean();
+}
+
+/* "ro" is for the mount itself, "rro" for those below it, too. */
+static void test_recursive_readonly(void **state)
+{
+    static const struct {
+        const char *options;
+        const char *expected;
+    } rows[] = {
+        {"rbind,rprivate", "top below"}, {"rbind,ro,rprivate", "below"},
+        {"rbind,rro,rprivate", ""},      {"rbind,ro,rro,rrw,rprivate", "top below"},
+        {"bind,ro,rprivate", ""}, /* what is below is not there: a directory of the read-only one */
+    };
+    char source[128];
+    char below[160];
+
+    fixture_ready(state);
+    snprintf(source, sizeof(source), "%s/tmp", fixture_lower);
+    snprintf(below, sizeof(below), "%s/below", source);
+    assert_int_equal(mkdir(below, 0755), 0);
+    assert_int_equal(mount("tmpfs", below, "tmpfs", 0, NULL), 0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct spec_runtime *config =
+            fixture_config("exec 2>/dev/null; w=; touch /bound/x && w=top; "
+                           "touch /bound/below/x && w=\"${w:+$w }below\"; echo \"[$w]\"");
+        CLEANUP_FREE char *expected = string_format("[%s]\n", rows[i].expected);
+
+        spec_runtime_add_mount(config, "/bound", "bind", source, rows[i].options);
+        fixture_run(config, &outcome);
+        if (outcome.code < 0 || !string_equal(outcome.output, expected))
+            fail_msg("%s: %s%s", rows[i].options, outcome.error.message, outcome.output);
+    }
+    assert_int_equal(umount2(below, MNT_DETACH), 0);
+    fixture_reset();
+    fixture_assert_clean();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,6 +436,8 @@ int main(void)
         cmocka_unit_test(test_readonly_root),
         cmocka_unit_test(test_bind),
         cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_propagation),
+        cmocka_unit_test(test_recursive_readonly),
         cmocka_unit_test(test_hostile_links),
         cmocka_unit_test(test_user),
         cmocka_unit_test(test_exec_errors),

@@ -183,13 +183,67 @@ static void test_names_in_root(void **state)
     assert_int_equal(root_make_directory(root_fd, "/loop"), -ELOOP);
 }
 
+/* Mount points below and behind links to nothing: made where the link leads, inside the root. */
+static void test_dangling_links(void **state)
+{
+    static const struct {
+        const char *link;
+        const char *target;
+        const char *path; /* asked for */
+        const char *made; /* in the root; NULL: refused with -ELOOP */
+        bool file;
+    } rows[] = {
+        {"run", "var/run", "/run/lock/x", "var/run/lock/x", false},
+        {"d1", "/../../escape", "/d1", "escape", false},
+        {"d2", "/../../escape2", "/d2/sub", "escape2/sub", false},
+        {"d3", "../../../../tmp/up", "/d3/file", "tmp/up/file", true},
+        {"d4", "/missing/dir/file", "/d4", "missing/dir/file", true},
+        {"d5", "d6", "/d5/a", "end/a", false},
+        {"d6", "d7", "/d6/b", "end/b", true},
+        {"d7", "../end", "/d7", "end", false},
+        {"d8", "new/../other", "/d8/c", "other/c", false},
+        {"l1", "l2", "/l1/a", NULL, false},
+        {"l2", "l1", "/l2", NULL, true},
+        {"l3", "l3/x", "/l3/y", NULL, true},
+    };
+    CLEANUP_FREE char *root = NULL;
+    CLEANUP_CLOSE int root_fd = -EBADF;
+
+    if (!*state)
+        skip();
+    root = make("dangling");
+    root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    assert_true(root_fd >= 0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        assert_int_equal(symlinkat(rows[i].target, root_fd, rows[i].link), 0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        CLEANUP_CLOSE int fd = rows[i].file ? root_make_file(root_fd, rows[i].path)
+                                            : root_make_directory(root_fd, rows[i].path);
+        struct stat st;
+        struct stat made;
+
+        if (!rows[i].made) {
+            assert_int_equal(fd, -ELOOP);
+            continue;
+        }
+        if (fd < 0)
+            fail_msg("%s: %s", rows[i].path, strerror(-fd));
+        assert_int_equal(fstat(fd, &st), 0);
+        assert_int_equal(fstatat(root_fd, rows[i].made, &made, AT_SYMLINK_NOFOLLOW), 0);
+        assert_int_equal(st.st_ino, made.st_ino);
+        assert_int_equal(S_ISDIR(st.st_mode), !rows[i].file);
+    }
+    assert_false(exists(directory, "escape"));
+    assert_false(exists("/", "escape2"));
+    assert_false(exists("/tmp", "up"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_options),
-        cmocka_unit_test(test_odd_names),
-        cmocka_unit_test(test_many_layers),
-        cmocka_unit_test(test_names_in_root),
+        cmocka_unit_test(test_options),        cmocka_unit_test(test_odd_names),
+        cmocka_unit_test(test_many_layers),    cmocka_unit_test(test_names_in_root),
+        cmocka_unit_test(test_dangling_links),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/strings.h"
 #include "base/timestamp.h"
+#include "vm/engine.h"
 #include "vm/initramfs.h"
 #include "vm/scratch.h"
 
@@ -49,7 +50,7 @@ static void use_uml(struct fixture *fixture)
     fixture->config.files.uml_kernel = kernel;
 }
 
-static void use_tcg(struct fixture *fixture)
+static void use_qemu(struct fixture *fixture, enum vm_engine engine)
 {
     const char *kernel = getenv("HULL_TEST_X86_KERNEL");
     const char *qemu = string_or(getenv("HULL_TEST_QEMU"), "/usr/bin/qemu-system-x86_64");
@@ -57,7 +58,7 @@ static void use_tcg(struct fixture *fixture)
     fixture_need_root();
     need(kernel, "HULL_TEST_X86_KERNEL");
     need(qemu, "HULL_TEST_QEMU");
-    fixture->config.engine = VM_ENGINE_TCG;
+    fixture->config.engine = engine;
     fixture->config.files.x86_kernel = kernel;
     fixture->config.files.qemu = qemu;
     /* The modules take 20 MiB of the guest's memory, unpacked. */
@@ -65,6 +66,15 @@ static void use_tcg(struct fixture *fixture)
     assert_int_equal(vm_initramfs_write(fixture->initramfs, getenv("HULL_TEST_INIT"),
                                         getenv("HULL_TEST_X86_MODULES"), &fixture->error),
                      0);
+}
+
+static void use_kvm(struct fixture *fixture)
+{
+    use_qemu(fixture, VM_ENGINE_KVM);
+    if (vm_engine_ops(VM_ENGINE_KVM)->check(&fixture->config.files, "", &fixture->error) < 0) {
+        print_message("skipped: %s\n", fixture->error.message);
+        skip();
+    }
 }
 
 static void add_disks(struct fixture *fixture, char *first, char *second)
@@ -225,7 +235,15 @@ static void test_tcg_boots_and_powers_off(void **state)
 {
     struct fixture *fixture = *state;
 
-    use_tcg(fixture);
+    use_qemu(fixture, VM_ENGINE_TCG);
+    assert_boots_and_powers_off(fixture);
+}
+
+static void test_kvm_boots_and_powers_off(void **state)
+{
+    struct fixture *fixture = *state;
+
+    use_kvm(fixture);
     assert_boots_and_powers_off(fixture);
 }
 
@@ -233,7 +251,7 @@ static void test_tcg_panics(void **state)
 {
     struct fixture *fixture = *state;
 
-    use_tcg(fixture);
+    use_qemu(fixture, VM_ENGINE_TCG);
     boot(fixture);
     command(fixture, 'c');
     fixture_wait_end(fixture);
@@ -250,6 +268,7 @@ int main(void)
         ROW(test_uml_killed),
         ROW(test_uml_freed),
         ROW(test_uml_jail),
+        ROW(test_kvm_boots_and_powers_off),
         ROW(test_tcg_boots_and_powers_off),
         ROW(test_tcg_panics),
     };

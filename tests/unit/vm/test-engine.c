@@ -257,8 +257,8 @@ static void test_qemu_says_what_is_missing(void **state)
     files.x86_kernel = "/nonexistent/vmlinuz";
     assert_true(ops->check(&files, "", &fixture->error) < 0);
     assert_string_equal(fixture->error.message,
-                        "no guest kernel for QEMU at /nonexistent/vmlinuz: install the package "
-                        "linux-image-cloud-amd64");
+                        "no guest kernel for QEMU at /nonexistent/vmlinuz: fetch Debian's with "
+                        "`make kernel-cloud`");
     files.x86_kernel = fixture->kernel;
     files.initramfs = fixture->directory;
     assert_true(ops->check(&files, "", &fixture->error) < 0);

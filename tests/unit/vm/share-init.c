@@ -1,0 +1,233 @@
+/* Pid 1 of a guest that does what it is told with files: the test's half inside of a User-Mode
+ * Linux VM. Static. Commands come on the link, one a line, and each is answered by one line: the
+ * result, or the name of the error.
+ *
+ *   mount SOURCE TARGET     hostfs, of a path of the VMM's (SOURCE) at TARGET, made if need be
+ *   bind FILE TARGET        binds a file
+ *   stat PATH               "TYPE MODE UID GID SIZE"
+ *   list PATH               names, in order, separated by spaces
+ *   read PATH               first line of the content
+ *   write PATH TEXT         replaces the content (makes the file, mode 0644)
+ *   as UID                  from now on a program's user and group; 0 goes back
+ *   mkdir, rmdir, unlink, mkfifo PATH
+ *   chmod OCTAL PATH        chown UID PATH (and the group)
+ *   symlink, link, rename FROM TO
+ *   readlink PATH           mknod PATH (a character device 1 5)
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <termios.h>
+#include <unistd.h>
+
+enum { LINE_MAX_ = 2048 };
+
+static char answer[LINE_MAX_];
+
+static const char *result(long r)
+{
+    return r < 0 ? strerrorname_np(errno) : "ok";
+}
+
+static const char *do_mount(const char *source, const char *target)
+{
+    mkdir(target, 0755);
+    return result(mount("share", target, "hostfs", 0, source));
+}
+
+static const char *do_bind(const char *source, const char *target)
+{
+    close(open(target, O_CREAT | O_RDONLY | O_CLOEXEC, 0644));
+    return result(mount(source, target, NULL, MS_BIND, NULL));
+}
+
+static const char *do_stat(const char *path, const char *unused)
+{
+    struct stat st;
+
+    (void)unused;
+    if (lstat(path, &st) < 0)
+        return result(-1);
+    snprintf(answer, sizeof(answer), "%o %o %u %u %lld", st.st_mode >> 12, st.st_mode & 07777,
+             st.st_uid, st.st_gid, (long long)st.st_size);
+    return answer;
+}
+
+static const char *do_list(const char *path, const char *unused)
+{
+    struct dirent **entries;
+    int n = scandir(path, &entries, NULL, alphasort);
+
+    (void)unused;
+    if (n < 0)
+        return result(-1);
+    answer[0] = '\0';
+    for (int i = 0; i < n; i++) {
+        size_t length = strlen(answer);
+
+        if (entries[i]->d_name[0] != '.')
+            snprintf(answer + length, sizeof(answer) - length, "%s%s", length ? " " : "",
+                     entries[i]->d_name);
+    }
+    return answer;
+}
+
+static const char *do_read(const char *path, const char *unused)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, answer, sizeof(answer) - 1);
+    const char *text = result(n);
+
+    (void)unused;
+    if (fd >= 0)
+        close(fd);
+    if (n < 0)
+        return text;
+    answer[n] = '\0';
+    answer[strcspn(answer, "\n")] = '\0';
+    return answer;
+}
+
+static const char *do_write(const char *path, const char *content)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    const char *text = result(fd < 0 ? -1 : write(fd, content, strlen(content)));
+
+    if (fd >= 0 && close(fd) < 0)
+        return result(-1);
+    return text;
+}
+
+/* File system ids and not the process's own, so that it can go back. */
+static const char *do_as(const char *uid, const char *unused)
+{
+    unsigned id = (unsigned)strtoul(uid, NULL, 10);
+
+    (void)unused;
+    setfsgid(id);
+    setfsuid(id);
+    return "ok";
+}
+
+static const char *do_mkdir(const char *path, const char *unused)
+{
+    (void)unused;
+    return result(mkdir(path, 0755));
+}
+
+static const char *do_rmdir(const char *path, const char *unused)
+{
+    (void)unused;
+    return result(rmdir(path));
+}
+
+static const char *do_unlink(const char *path, const char *unused)
+{
+    (void)unused;
+    return result(unlink(path));
+}
+
+static const char *do_mkfifo(const char *path, const char *unused)
+{
+    (void)unused;
+    return result(mkfifo(path, 0600));
+}
+
+static const char *do_mknod(const char *path, const char *unused)
+{
+    (void)unused;
+    return result(mknod(path, S_IFCHR | 0600, makedev(1, 5)));
+}
+
+static const char *do_chmod(const char *mode, const char *path)
+{
+    return result(chmod(path, (mode_t)strtoul(mode, NULL, 8)));
+}
+
+static const char *do_chown(const char *uid, const char *path)
+{
+    unsigned id = (unsigned)strtoul(uid, NULL, 10);
+
+    return result(lchown(path, id, id));
+}
+
+static const char *do_symlink(const char *target, const char *path)
+{
+    return result(symlink(target, path));
+}
+
+static const char *do_link(const char *from, const char *to)
+{
+    return result(link(from, to));
+}
+
+static const char *do_rename(const char *from, const char *to)
+{
+    return result(rename(from, to));
+}
+
+static const char *do_readlink(const char *path, const char *unused)
+{
+    ssize_t n = readlink(path, answer, sizeof(answer) - 1);
+
+    (void)unused;
+    if (n < 0)
+        return result(-1);
+    answer[n] = '\0';
+    return answer;
+}
+
+static const struct {
+    const char *name;
+    const char *(*run)(const char *first, const char *second);
+} commands[] = {
+    {"mount", do_mount},   {"bind", do_bind},         {"stat", do_stat},       {"list", do_list},
+    {"read", do_read},     {"write", do_write},       {"as", do_as},           {"mkdir", do_mkdir},
+    {"rmdir", do_rmdir},   {"unlink", do_unlink},     {"mkfifo", do_mkfifo},   {"mknod", do_mknod},
+    {"chmod", do_chmod},   {"chown", do_chown},       {"symlink", do_symlink}, {"link", do_link},
+    {"rename", do_rename}, {"readlink", do_readlink},
+};
+
+static const char *run(char *line)
+{
+    char *rest = line;
+    const char *name = strsep(&rest, " ");
+    const char *first = strsep(&rest, " ");
+
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return commands[i].run(first ? first : "", rest ? rest : "");
+    return "unknown";
+}
+
+int main(void)
+{
+    struct termios settings;
+    char line[LINE_MAX_];
+    FILE *in;
+    int fd;
+
+    umask(0);
+    mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
+    fd = open("/dev/ttyS0", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0 || tcgetattr(fd, &settings) < 0)
+        return 2;
+    cfmakeraw(&settings);
+    settings.c_cflag |= CLOCAL | CREAD;
+    tcsetattr(fd, TCSANOW, &settings);
+    in = fdopen(fd, "r");
+    if (!in || dprintf(fd, "ready\n") < 0)
+        return 3;
+    while (fgets(line, sizeof(line), in)) {
+        line[strcspn(line, "\n")] = '\0';
+        dprintf(fd, "%s\n", run(line));
+    }
+    return 4;
+}

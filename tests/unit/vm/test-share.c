@@ -1,0 +1,423 @@
+/* Shares, seen from both sides: a real User-Mode Linux guest (HULL_TEST_UML_KERNEL) whose pid 1 is
+ * share-init, and the host's directory. */
+#include "fixture.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "base/strings.h"
+#include "vm/initramfs.h"
+
+enum { ANSWER_MAX = 2048, SHARES = 3 };
+
+struct host {
+    struct fixture *fixture;
+    char *directory; /* share 0, and what is in it */
+    char *read_only; /* share 1 */
+    char *file;      /* share 2: the file only */
+    struct vm_share shares[SHARES];
+};
+
+static char *in(const struct host *host, const char *name)
+{
+    char *path = path_join(host->directory, name);
+
+    assert_non_null(path);
+    return path;
+}
+
+static int set_up(void **state)
+{
+    struct host *host = calloc(1, sizeof(*host));
+    struct fixture *fixture;
+
+    assert_non_null(host);
+    *state = host;
+    fixture_set_up((void **)&host->fixture);
+    fixture = host->fixture;
+    assert_int_equal(vm_initramfs_write(fixture->initramfs, getenv("HULL_TEST_SHARE_INIT"), NULL,
+                                        &fixture->error),
+                     0);
+    host->directory = path_join(fixture->directory, "shared");
+    host->read_only = path_join(fixture->directory, "fixed");
+    host->file = path_join(fixture->directory, "single");
+    assert_int_equal(mkdir(host->directory, 0755), 0);
+    assert_int_equal(mkdir(host->read_only, 0755), 0);
+    fixture_write(host->file, "one file\n");
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct host *host = *state;
+
+    for (size_t i = 0; i < SHARES; i++)
+        if (host->shares[i].name)
+            close(host->shares[i].fd);
+    fixture_tear_down((void **)&host->fixture);
+    free(host->directory);
+    free(host->read_only);
+    free(host->file);
+    free(host);
+    return 0;
+}
+
+static struct vm_share share_of(const char *path, bool read_only)
+{
+    struct vm_share share = {
+        .fd = open(path, O_PATH | O_CLOEXEC), .name = path, .read_only = read_only};
+
+    assert_true(share.fd >= 0);
+    return share;
+}
+
+static void boot(struct host *host, bool shares)
+{
+    struct fixture *fixture = host->fixture;
+    const char *kernel = getenv("HULL_TEST_UML_KERNEL");
+    char ready[6];
+
+    fixture_need_root();
+    if (!kernel || access(kernel, R_OK) < 0) {
+        print_message("skipped: no file named by HULL_TEST_UML_KERNEL\n");
+        skip();
+    }
+    fixture->config.files.uml_kernel = kernel;
+    if (shares) {
+        host->shares[0] = share_of(host->directory, false);
+        host->shares[1] = share_of(host->read_only, true);
+        host->shares[2] = share_of(host->file, false);
+        fixture->config.shares = host->shares;
+        fixture->config.n_shares = SHARES;
+    }
+    fixture->config.shares_later = true;
+    fixture_start(fixture, NULL);
+    fixture_read_link(fixture, ready, sizeof(ready));
+    assert_memory_equal(ready, "ready\n", sizeof(ready));
+}
+
+/* The guest's answer to one command. */
+static void ask(struct host *host, const char *command, char answer[ANSWER_MAX])
+{
+    CLEANUP_FREE char *line = string_format("%s\n", command);
+    size_t n = 0;
+
+    assert_int_equal(write(vm_link(host->fixture->vm), line, strlen(line)), strlen(line));
+    do {
+        assert_true(n < ANSWER_MAX);
+        fixture_read_link(host->fixture, answer + n, 1);
+    } while (answer[n++] != '\n');
+    answer[n - 1] = '\0';
+}
+
+static void expect(struct host *host, const char *command, const char *expected)
+{
+    char answer[ANSWER_MAX];
+
+    ask(host, command, answer);
+    if (!string_equal(answer, expected))
+        print_error("%s: %s\n", command, answer);
+    assert_string_equal(answer, expected);
+}
+
+static void expect_refused(struct host *host, const char *command)
+{
+    char answer[ANSWER_MAX];
+
+    ask(host, command, answer);
+    if (answer[0] != 'E')
+        print_error("%s: %s\n", command, answer);
+    assert_int_equal(answer[0], 'E'); /* the name of an error */
+}
+
+static void assert_file(const char *path, mode_t mode, uid_t uid, gid_t gid)
+{
+    struct stat st;
+
+    assert_int_equal(lstat(path, &st), 0);
+    if (st.st_mode != mode || st.st_uid != uid || st.st_gid != gid)
+        print_error("%s: %o %u %u\n", path, st.st_mode, st.st_uid, st.st_gid);
+    assert_int_equal(st.st_mode, mode);
+    assert_int_equal(st.st_uid, uid);
+    assert_int_equal(st.st_gid, gid);
+}
+
+static void test_guest_sees_the_host_s_files(void **state)
+{
+    struct host *host = *state;
+    CLEANUP_FREE char *file = in(host, "file");
+    CLEANUP_FREE char *link = in(host, "link");
+
+    fixture_write(file, "from the host\n");
+    assert_int_equal(chmod(file, 0640), 0);
+    assert_int_equal(chown(file, 1000, 2000), 0);
+    assert_int_equal(symlink("file", link), 0);
+    boot(host, true);
+    expect(host, "mount /shares/0 /mnt", "ok");
+    expect(host, "list /mnt", "file link");
+    expect(host, "stat /mnt/file", "10 640 1000 2000 14");
+    expect(host, "readlink /mnt/link", "file");
+    expect(host, "read /mnt/link", "from the host");
+    fixture_write(file, "later\n");
+    expect(host, "read /mnt/file", "later");
+}
+
+static void test_host_sees_the_guest_s_files(void **state)
+{
+    struct host *host = *state;
+    CLEANUP_FREE char *file = in(host, "file");
+    CLEANUP_FREE char *directory = in(host, "directory");
+    CLEANUP_FREE char *fifo = in(host, "fifo");
+    CLEANUP_FREE char *link = in(host, "link");
+    CLEANUP_FREE char *hard = in(host, "hard");
+    CLEANUP_FREE char *device = in(host, "device");
+    struct stat st;
+
+    boot(host, true);
+    expect(host, "mount /shares/0 /mnt", "ok");
+    expect(host, "write /mnt/file written inside", "ok");
+    CLEANUP_FREE char *content = fixture_read(file);
+    assert_string_equal(content, "written inside");
+    assert_file(file, S_IFREG | 0644, 0, 0);
+    expect(host, "chown 1234 /mnt/file", "ok");
+    expect(host, "chmod 4755 /mnt/file", "ok");
+    assert_file(file, S_IFREG | 04755, 1234, 1234);
+    expect(host, "stat /mnt/file", "10 4755 1234 1234 14");
+    /* Of another user, and not for anybody else: root of the guest is root of it. */
+    expect(host, "chmod 0600 /mnt/file", "ok");
+    expect(host, "write /mnt/file again", "ok");
+    assert_file(file, S_IFREG | 0600, 1234, 1234);
+    expect(host, "mkdir /mnt/directory", "ok");
+    assert_file(directory, S_IFDIR | 0755, 0, 0);
+    expect(host, "mkfifo /mnt/fifo", "ok");
+    assert_file(fifo, S_IFIFO | 0600, 0, 0);
+    expect(host, "symlink /nowhere /mnt/link", "ok");
+    assert_file(link, S_IFLNK | 0777, 0, 0);
+    expect(host, "link /mnt/file /mnt/hard", "ok");
+    assert_int_equal(stat(hard, &st), 0);
+    assert_int_equal(st.st_nlink, 2);
+    expect(host, "rename /mnt/hard /mnt/directory/moved", "ok");
+    expect(host, "unlink /mnt/directory/moved", "ok");
+    expect(host, "rmdir /mnt/directory", "ok");
+    expect_refused(host, "mknod /mnt/device");
+    assert_int_not_equal(lstat(device, &st), 0);
+    /* An id that the VM has not. */
+    expect_refused(host, "chown 70000 /mnt/file");
+    assert_file(file, S_IFREG | 0600, 1234, 1234);
+}
+
+static void test_read_only_is_enforced_outside(void **state)
+{
+    struct host *host = *state;
+    CLEANUP_FREE char *file = path_join(host->read_only, "file");
+
+    fixture_write(file, "fixed\n");
+    boot(host, true);
+    expect(host, "mount /shares/1 /mnt", "ok"); /* for writing, as far as the guest knows */
+    expect(host, "read /mnt/file", "fixed");
+    expect(host, "write /mnt/file changed", "EROFS");
+    expect(host, "write /mnt/new text", "EROFS");
+    expect(host, "unlink /mnt/file", "EROFS");
+    expect(host, "chmod 0777 /mnt/file", "EROFS");
+    expect(host, "chown 5 /mnt/file", "EROFS");
+    expect(host, "mkdir /mnt/new", "EROFS");
+    CLEANUP_FREE char *content = fixture_read(file);
+    assert_string_equal(content, "fixed\n");
+    assert_file(file, S_IFREG | 0644, 0, 0);
+}
+
+static void test_a_single_file(void **state)
+{
+    struct host *host = *state;
+
+    boot(host, true);
+    expect(host, "mount /shares/2 /mnt", "ok");
+    expect(host, "list /mnt", "file");
+    expect(host, "bind /mnt/file /there", "ok");
+    expect(host, "read /there", "one file");
+    expect(host, "write /there changed", "ok");
+    CLEANUP_FREE char *content = fixture_read(host->file);
+    assert_string_equal(content, "changed");
+    /* Beside it there is room for nothing. */
+    expect_refused(host, "write /mnt/other text");
+    expect_refused(host, "unlink /mnt/file");
+}
+
+/* A hostile root of the guest names whatever the VMM can see. */
+static void test_nothing_else_can_be_reached(void **state)
+{
+    struct host *host = *state;
+    CLEANUP_FREE char *secret = path_join(host->fixture->directory, "secret");
+    CLEANUP_FREE char *absolute = in(host, "absolute");
+    CLEANUP_FREE char *upwards = in(host, "upwards");
+    CLEANUP_FREE char *command = string_format("mount %s /x", host->directory);
+    CLEANUP_FREE char *climb = string_format("mount /shares/0/../../../..%s /x", host->directory);
+
+    fixture_write(secret, "secret\n");
+    assert_int_equal(symlink(secret, absolute), 0);
+    assert_int_equal(symlink("../secret", upwards), 0);
+    boot(host, true);
+    expect(host, "mount / /jail", "ok");
+    expect(host, "list /jail", "dev disks hull-vm run shares");
+    expect(host, "list /jail/dev", "null");
+    expect(host, "list /jail/shares", "0 1 2");
+    expect(host, "list /jail/disks", "");
+    expect(host, "list /jail/shares/2", "file");
+    expect_refused(host, "write /jail/file text");
+    expect_refused(host, "write /jail/shares/file text");
+    expect_refused(host, "write /jail/shares/2/other text");
+    expect_refused(host, "write /jail/disks/0 text");
+    expect_refused(host, "write /jail/hull-vm text");
+    expect_refused(host, "chmod 0777 /jail/shares");
+    expect_refused(host, "chown 5 /jail/hull-vm");
+    expect_refused(host, "mkdir /jail/run/../x");
+    expect_refused(host, command);
+    expect_refused(host, climb);
+    expect_refused(host, "mount /proc /x");
+    expect_refused(host, "mount /etc /x");
+    expect(host, "mount /shares/0 /mnt", "ok");
+    expect_refused(host, "read /mnt/absolute");
+    expect_refused(host, "read /mnt/upwards");
+    /* Not what the guest's kernel makes of a link, but what the VMM does with a name that is one:
+     * it follows none. */
+    expect_refused(host, "mount /shares/0/absolute /x");
+    expect_refused(host, "mount /shares/0/upwards /x");
+}
+
+static void test_later_shares(void **state)
+{
+    struct host *host = *state;
+    struct fixture *fixture = host->fixture;
+    CLEANUP_FREE char *file = in(host, "file");
+    enum vm_share_kind kind;
+    struct vm_share share;
+
+    fixture_write(file, "late\n");
+    boot(host, false);
+    expect_refused(host, "mount /shares/7 /mnt");
+    share = share_of(host->directory, false);
+    assert_int_equal(vm_attach_share(fixture->vm, 7, &share, &kind, &fixture->error), 0);
+    assert_int_equal(kind, VM_SHARE_DIRECTORY);
+    assert_int_equal(vm_attach_share(fixture->vm, 7, &share, NULL, &fixture->error), -EEXIST);
+    close(share.fd);
+    expect(host, "mount /shares/7 /mnt", "ok");
+    expect(host, "read /mnt/file", "late");
+    expect(host, "write /mnt/new from inside", "ok");
+    share = share_of(host->file, true);
+    assert_int_equal(vm_attach_share(fixture->vm, 8, &share, &kind, &fixture->error), 0);
+    assert_int_equal(kind, VM_SHARE_FILE);
+    expect(host, "mount /shares/8 /single", "ok");
+    expect(host, "read /single/file", "one file");
+    expect(host, "write /single/file changed", "EROFS");
+    /* A disk that only root may open, as the VMM, which is no root but of this. */
+    assert_int_equal(chmod(host->file, 0600), 0);
+    assert_int_equal(vm_attach_disk(fixture->vm, 3, &share, &fixture->error), 0);
+    close(share.fd);
+    expect(host, "mount /disks /jail", "ok");
+    expect(host, "list /jail", "3");
+    expect(host, "read /jail/3", "one file");
+}
+
+static void test_a_vm_without(void **state)
+{
+    struct host *host = *state;
+    struct fixture *fixture = host->fixture;
+    struct vm_share share;
+
+    fixture_need_root();
+    fixture_start(fixture, "wait\n");
+    share = share_of(host->directory, false);
+    assert_int_equal(vm_attach_share(fixture->vm, 0, &share, NULL, NULL), -EOPNOTSUPP);
+    close(share.fd);
+}
+
+static void test_an_engine_without(void **state)
+{
+    struct host *host = *state;
+    struct fixture *fixture = host->fixture;
+
+    fixture_write(fixture->initramfs, "wait\n");
+    fixture->config.engine = VM_ENGINE_TCG;
+    fixture->config.shares_later = true;
+    assert_int_equal(
+        vm_start(&fixture->config, fixture->loop, &fixture->events, &fixture->vm, &fixture->error),
+        -EINVAL);
+    assert_string_equal(fixture->error.message,
+                        "engine 'tcg' cannot share files of the host with its guest");
+}
+
+/* overlayfs has no id-mapped mounts. */
+static void test_a_file_system_that_cannot(void **state)
+{
+    struct host *host = *state;
+    struct fixture *fixture = host->fixture;
+    CLEANUP_FREE char *merged = path_join(fixture->directory, "merged");
+    CLEANUP_FREE char *upper = in(host, "upper");
+    CLEANUP_FREE char *work = in(host, "work");
+    CLEANUP_FREE char *options =
+        string_format("lowerdir=%s,upperdir=%s,workdir=%s", host->read_only, upper, work);
+    CLEANUP_FREE char *expected =
+        string_format("cannot start the utility VM: cannot share %s with a utility VM: its file "
+                      "system, overlay, has no id-mapped mounts on this kernel",
+                      merged);
+    int r;
+
+    fixture_need_root();
+    assert_int_equal(mkdir(merged, 0755), 0);
+    assert_int_equal(mkdir(upper, 0755), 0);
+    assert_int_equal(mkdir(work, 0755), 0);
+    if (mount("overlay", merged, "overlay", 0, options) < 0) {
+        print_message("skipped: no overlay file system here\n");
+        skip();
+    }
+    host->shares[0] = share_of(merged, false);
+    fixture->config.shares = host->shares;
+    fixture->config.n_shares = 1;
+    fixture_write(fixture->initramfs, "wait\n");
+    r = vm_start(&fixture->config, fixture->loop, &fixture->events, &fixture->vm, &fixture->error);
+    assert_int_equal(umount2(merged, MNT_DETACH), 0);
+    assert_int_equal(r, -EOPNOTSUPP);
+    assert_string_equal(fixture->error.message, expected);
+}
+
+static void test_a_symbolic_link(void **state)
+{
+    struct host *host = *state;
+    struct fixture *fixture = host->fixture;
+    CLEANUP_FREE char *link = in(host, "link");
+
+    fixture_need_root();
+    assert_int_equal(symlink("/", link), 0);
+    host->shares[0] =
+        (struct vm_share){.fd = open(link, O_PATH | O_NOFOLLOW | O_CLOEXEC), .name = link};
+    fixture->config.shares = host->shares;
+    fixture->config.n_shares = 1;
+    fixture_write(fixture->initramfs, "wait\n");
+    assert_int_equal(
+        vm_start(&fixture->config, fixture->loop, &fixture->events, &fixture->vm, &fixture->error),
+        -EINVAL);
+}
+
+int main(void)
+{
+#define ROW(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        ROW(test_guest_sees_the_host_s_files),
+        ROW(test_host_sees_the_guest_s_files),
+        ROW(test_read_only_is_enforced_outside),
+        ROW(test_a_single_file),
+        ROW(test_nothing_else_can_be_reached),
+        ROW(test_later_shares),
+        ROW(test_a_vm_without),
+        ROW(test_an_engine_without),
+        ROW(test_a_file_system_that_cannot),
+        ROW(test_a_symbolic_link),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
