@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/strings.h"
 #include "engine/engine.h"
+#include "vm/jail.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -180,7 +181,8 @@ static int resolve_exec_opt(struct daemon_config *config, const char *option, st
     return 0;
 }
 
-/* Ids of people and services are below; 0 would be root. */
+/* Ids of people and services are below; 0 would be root. A VM takes VM_JAIL_IDS, and the probe's
+ * takes as many after the last. */
 static int resolve_uid_range(struct daemon_config *config, struct error *err)
 {
     CLEANUP_STRV char **parts = NULL;
@@ -190,8 +192,8 @@ static int resolve_uid_range(struct daemon_config *config, struct error *err)
     if (strv_split(config->vm_uid_range, ':', &parts) < 0)
         return error_oom(err);
     if (strv_length(parts) != 2 || string_to_u64(parts[0], &first) < 0 ||
-        string_to_u64(parts[1], &count) < 0 || first == 0 || count == 0 || first >= UINT32_MAX ||
-        count >= UINT32_MAX - first || count > UINT_MAX)
+        string_to_u64(parts[1], &count) < 0 || first == 0 || count == 0 || first >= INT32_MAX ||
+        count >= (INT32_MAX - first) / VM_JAIL_IDS)
         return error_set_class(err, ERROR_INVALID,
                                "invalid value for --vm-uid-range: \"%s\" (it must be FIRST:COUNT)",
                                config->vm_uid_range);

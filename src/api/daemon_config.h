@@ -27,7 +27,8 @@ enum {
 #define DAEMON_HOST "unix:///run/hull/hull.sock"
 #define DAEMON_ROOT "/var/lib/hull"
 #define DAEMON_STATE "/run/hull"
-#define DAEMON_UID_RANGE "700000000:65536"
+/* Between what systemd gives to containers and what programs take for a negative number. */
+#define DAEMON_UID_RANGE "1879048192:4093"
 
 struct daemon_config {
     /* As they were given; all malloc'd. */

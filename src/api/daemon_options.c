@@ -53,7 +53,7 @@ const struct daemon_option daemon_options[] = {
     {"vm-modules", 0, "vm-modules", DAEMON_TEXT, SLOT(vm_modules), "DIR",
      "Modules of the kernel of --x86-kernel"},
     {"vm-uid-range", 0, "vm-uid-range", DAEMON_TEXT, SLOT(vm_uid_range), "FIRST:COUNT",
-     "User ids for utility VMs (default " DAEMON_UID_RANGE ")"},
+     "User ids for COUNT utility VMs, 65536 each (default " DAEMON_UID_RANGE ")"},
     {"worker", 0, "worker", DAEMON_TEXT, SLOT(worker), "FILE", "The program hull-worker"},
     {"x86-kernel", 0, "x86-kernel", DAEMON_TEXT, SLOT(x86_kernel), "FILE",
      "Kernel of the engines kvm and tcg"},

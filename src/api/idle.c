@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/list.h"
+#include "base/timestamp.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -30,17 +31,8 @@ struct idle_connection {
     struct idle *idle;
     struct list link; /* in idle->armed, or in itself */
     int fd;
-    int64_t deadline; /* CLOCK_MONOTONIC, nanoseconds */
+    int64_t deadline; /* timestamp_awake() */
 };
-
-/* The clock of pthread_cond_timedwait(3) here; that of timestamp.h it does not take. */
-static int64_t monotonic(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * NANOSECONDS + now.tv_nsec;
-}
 
 static void wait_until(struct idle *idle, int64_t deadline)
 {
@@ -60,7 +52,7 @@ static void *watch(void *data)
 
         if (list_is_empty(&idle->armed)) {
             (void)pthread_cond_wait(&idle->changed, &idle->lock);
-        } else if (first->deadline > monotonic()) {
+        } else if (first->deadline > timestamp_awake()) {
             wait_until(idle, first->deadline);
         } else {
             shutdown(first->fd, SHUT_RDWR);
@@ -139,7 +131,7 @@ void idle_arm(struct idle_connection *connection)
         return;
     pthread_mutex_lock(&idle->lock);
     list_remove(&connection->link);
-    connection->deadline = monotonic() + idle->span;
+    connection->deadline = timestamp_awake() + idle->span;
     /* Behind another one, the thread's deadline does not change. */
     if (list_is_empty(&idle->armed))
         pthread_cond_signal(&idle->changed);

@@ -9,7 +9,13 @@
 #include "engine/engine.h"
 #include "image/image.h"
 
+#include <errno.h>
 #include <stdlib.h>
+
+static bool is_forsaken(void *data)
+{
+    return request_is_forsaken(data);
+}
 
 int api_registry_login(void *context, struct request *request, struct reply *reply,
                        struct error *err)
@@ -18,6 +24,7 @@ int api_registry_login(void *context, struct request *request, struct reply *rep
     CLEANUP_JSON json_t *body = NULL;
     CLEANUP_FREE char *token = NULL;
     const char *server = "";
+    const struct image_monitor monitor = {.cancelled = is_forsaken, .data = request};
     int r = request_json(request, true, &body, err);
 
     if (r >= 0)
@@ -25,7 +32,11 @@ int api_registry_login(void *context, struct request *request, struct reply *rep
     if (r >= 0)
         r = registry_auth_read(body, &auth, err);
     if (r >= 0)
-        r = image_login(engine_images(context), server, &auth.auth, NULL, &token, err);
+        r = image_login(engine_images(context), server, &auth.auth, &monitor, &token, err);
+    if (r == -ECANCELED) { /* there is nobody to answer */
+        error_clear(err);
+        return -ECONNRESET;
+    }
     if (r < 0)
         return r;
     return reply_json(

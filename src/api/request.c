@@ -263,6 +263,16 @@ int request_json(const struct request *request, bool required, json_t **ret, str
     return 0;
 }
 
+bool request_is_forsaken(const struct request *request)
+{
+    struct pollfd fds[] = {
+        {.fd = request->connection_fd, .events = POLLRDHUP},
+        {.fd = request->stop_fd, .events = POLLIN},
+    };
+
+    return poll(fds, sizeof(fds) / sizeof(fds[0]), 0) > 0;
+}
+
 int request_wait(const struct request *request, int fd)
 {
     struct pollfd fds[] = {

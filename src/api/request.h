@@ -93,5 +93,7 @@ int request_json(const struct request *request, bool required, json_t **ret, str
 /* Waits until `fd` is readable. 0; -ECONNRESET when the client has gone, -ESHUTDOWN when the server
  * stops, so that no thread lives on for nobody. */
 int request_wait(const struct request *request, int fd);
+/* Would request_wait() say so now? */
+bool request_is_forsaken(const struct request *request);
 
 #endif

@@ -18,7 +18,7 @@
 enum {
     COPY_CHUNK = 64 * 1024,
     COPY_RANGE_MAX = 1 << 30,
-    LISTEN_BACKLOG = 128,
+    LISTEN_BACKLOG = 4096, /* beyond it, connect(2) that may not block fails on a unix socket */
     TEMPORARY_NAME_MAX = 32,
 };
 

@@ -28,6 +28,11 @@ int64_t timestamp_monotonic(void)
     return clock_read(CLOCK_BOOTTIME);
 }
 
+int64_t timestamp_awake(void)
+{
+    return clock_read(CLOCK_MONOTONIC);
+}
+
 const char *timestamp_format(int64_t when, char text[TIMESTAMP_TEXT_MAX])
 {
     time_t seconds = when / SECOND;

@@ -11,6 +11,9 @@ enum { TIMESTAMP_TEXT_MAX = 40 };
 int64_t timestamp_now(void);
 /* Monotonic nanoseconds (CLOCK_BOOTTIME). */
 int64_t timestamp_monotonic(void);
+/* Monotonic nanoseconds without those of a suspended machine (CLOCK_MONOTONIC): the clock that
+ * pthread_cond_timedwait(3) takes. */
+int64_t timestamp_awake(void);
 
 /* RFC 3339 in UTC with nine fractional digits ("2026-01-02T03:04:05.123456789Z"). */
 const char *timestamp_format(int64_t when, char text[TIMESTAMP_TEXT_MAX]);

@@ -18,6 +18,7 @@
 #include "engine/private.h"
 #include "engine/vm_choice.h"
 #include "vm/initramfs.h"
+#include "vm/jail.h"
 #include "vm/user.h"
 
 enum { SMAPS_ROLLUP_MAX = 16 * 1024, CHILDREN_MAX = 64 * 1024, CHILDREN_DEPTH_MAX = 8 };
@@ -65,9 +66,9 @@ static int probe_config(struct engine *engine, struct probe_paths *paths,
     *ret = (struct vm_probe_config){
         .cache_path = paths->cache,
         .runtime_dir = paths->runtime,
-        /* The last of the range is the probe's: no container gets it. */
-        .uid = engine->config.vm_uid_first + engine->config.vm_uid_count,
-        .gid = engine->config.vm_uid_first + engine->config.vm_uid_count,
+        /* What follows the last container's is the probe's. */
+        .uid = engine->config.vm_uid_first + engine->config.vm_uid_count * VM_JAIL_IDS,
+        .gid = engine->config.vm_uid_first + engine->config.vm_uid_count * VM_JAIL_IDS,
     };
     engine_vm_files(engine, &ret->files);
     return 0;

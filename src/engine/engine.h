@@ -54,7 +54,9 @@ struct engine_config {
     bool closed;                      /* the bridge's containers do not reach each other */
     char *const *insecure_registries;
     char *const *registry_mirrors;
-    uid_t vm_uid_first; /* range of user ids for utility VMs */
+    /* Utility VM n owns the VM_JAIL_IDS (vm/jail.h) user and group ids from vm_uid_first + n *
+     * VM_JAIL_IDS on; vm_uid_count VMs at most, and one more for the probe. */
+    uid_t vm_uid_first;
     unsigned vm_uid_count;
     char *const *log_opts;   /* default "max-size=..", strv */
     const char *log_driver;  /* "json-file" or "none" */

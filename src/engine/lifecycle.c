@@ -305,6 +305,15 @@ static int stop_timeout(const struct container *container, int wanted)
     return seconds > STOP_SECONDS_MAX ? STOP_SECONDS_MAX : seconds < 0 ? -1 : (int)seconds;
 }
 
+/* A stop that is none, for its signal's sake, must change nothing. What does not run is not asked
+ * (moby, Daemon.containerStop). */
+static int check_stop(struct container *container, const char *signal, struct error *err)
+{
+    uint64_t run;
+    int number;
+    return find_run(container, &run) ? stop_signal(container, signal, &number, err) : 0;
+}
+
 /* [operation], which is given up for the wait: another stop, a kill or an rm -f must not wait for
  * this one's patience. Whoever comes meanwhile may also start the container again, or remove it,
  * and the event comes before what they do. */
@@ -371,6 +380,9 @@ int engine_container_stop(struct engine *engine, const char *reference, const ch
         return r;
     /* Before anything is looked at: a start, perhaps of the restart policy, may be under way. */
     CONTAINER_OPERATION(container);
+    r = check_stop(container, signal, err);
+    if (r < 0)
+        return r;
     {
         ENGINE_STATE(engine);
         bool restarting = container->status == CONTAINER_RESTARTING;
@@ -410,6 +422,9 @@ int engine_container_restart(struct engine *engine, const char *reference, const
     if (r < 0)
         return r;
     CONTAINER_OPERATION(container);
+    r = check_stop(container, signal, err);
+    if (r < 0)
+        return r;
     {
         ENGINE_STATE(engine);
         if (container->status == CONTAINER_REMOVING || container->status == CONTAINER_DEAD ||
@@ -620,7 +635,8 @@ int engine_container_prune(struct engine *engine, const json_t *filters, json_t 
         /* One that started meanwhile is no longer to be removed. */
         if (engine_container_remove(engine, *id, 0, NULL) < 0)
             continue;
-        space += size;
+        if (__builtin_add_overflow(space, size, &space))
+            space = INT64_MAX;
         if (strv_append(&deleted, *id) < 0)
             return error_oom(err);
     }

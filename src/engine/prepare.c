@@ -22,6 +22,7 @@
 #include "engine/store.h"
 #include "image/image.h"
 #include "sandbox/sandbox.h"
+#include "vm/jail.h"
 #include "vm/scratch.h"
 #include "vm/user.h"
 
@@ -66,8 +67,8 @@ int engine_storage_size(const json_t *host_config, uint64_t *ret, struct error *
     return 0;
 }
 
-/* A user id of its own for the VM; kept until the container is removed, so that its disk stays its
- * own. */
+/* Ids of its own for the VM, named by the first; kept until the container is removed, so that its
+ * disk stays its own. */
 static int lease_uid(struct container *container, struct error *err)
 {
     struct engine *engine = container->engine;
@@ -77,7 +78,7 @@ static int lease_uid(struct container *container, struct error *err)
         return 0;
     }
     for (unsigned i = 0; i < engine->config.vm_uid_count; i++) {
-        uid = engine->config.vm_uid_first + i;
+        uid = engine->config.vm_uid_first + i * VM_JAIL_IDS;
         if (store_lease_is_taken(engine->store, "uid", uid))
             continue;
         int r = store_lease_take(engine->store, "uid", uid, container->id, err);
@@ -88,7 +89,7 @@ static int lease_uid(struct container *container, struct error *err)
         container->vm_uid = uid;
         return 0;
     }
-    return error_set(err, -ENOSPC, "all %u user ids for utility VMs (from %u) are in use",
+    return error_set(err, -ENOSPC, "all %u ranges of user ids for utility VMs (from %u) are in use",
                      engine->config.vm_uid_count, (unsigned)engine->config.vm_uid_first);
 }
 

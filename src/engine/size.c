@@ -26,10 +26,14 @@ static int64_t tree_size(int dirfd, const char *name, int depth)
         if (string_equal(entry->d_name, ".") || string_equal(entry->d_name, "..") ||
             fstatat(own, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
             continue;
+        int64_t bytes = 0;
         if (S_ISDIR(status.st_mode))
-            total += tree_size(own, entry->d_name, depth + 1);
+            bytes = tree_size(own, entry->d_name, depth + 1);
         else if (S_ISREG(status.st_mode))
-            total += status.st_size / (status.st_nlink > 1 ? (int64_t)status.st_nlink : 1);
+            bytes = status.st_size / (status.st_nlink > 1 ? (int64_t)status.st_nlink : 1);
+        /* Sparse files may say that they are as long as a file can be. */
+        if (__builtin_add_overflow(total, bytes, &total))
+            return INT64_MAX;
     }
     return total;
 }
@@ -70,5 +74,7 @@ int engine_put_sizes(struct engine *engine, const char *id, json_t *object)
     int64_t layers = 0;
     (void)image_hold_size(engine->images, id, &layers, NULL);
     int r = json_put_i64(object, "SizeRw", own);
-    return r ?: json_put_i64(object, "SizeRootFs", layers + own);
+    if (__builtin_add_overflow(layers, own, &layers))
+        layers = INT64_MAX;
+    return r ?: json_put_i64(object, "SizeRootFs", layers);
 }

@@ -34,7 +34,7 @@ static int start_thread(struct task_pool *pool)
 /* The first task that is due, or NULL and when the next one is. Call under the lock. */
 static struct task *next_task(struct task_pool *pool, int64_t *ret_due)
 {
-    int64_t now = timestamp_monotonic();
+    int64_t now = timestamp_awake();
     struct task *first = NULL;
     LIST_FOR_EACH (task, &pool->tasks, struct task, node)
         if (!first || task->due < first->due)
@@ -53,13 +53,16 @@ static void run_task(struct task_pool *pool, struct task *task)
     /* Without another thread the other tasks wait for this one, but are not lost. */
     if (pool->n_waiting == 0 && pool->n_threads < TASK_POOL_THREADS_MAX)
         (void)start_thread(pool);
+    /* This thread may be the only one that waited for the next task's time. */
+    if (!list_is_empty(&pool->tasks))
+        pthread_cond_signal(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
     bool done = pool->handlers.run(task);
     pthread_mutex_lock(&pool->lock);
     pool->n_waiting++;
     if (done)
         return;
-    task->due = timestamp_monotonic() + TASK_POOL_RETRY_MS * INT64_C(1000000);
+    task->due = timestamp_awake() + TASK_POOL_RETRY_MS * INT64_C(1000000);
     list_append(&pool->tasks, &task->node);
 }
 
@@ -134,7 +137,7 @@ struct task_pool *task_pool_free(struct task_pool *pool)
 
 void task_pool_add(struct task_pool *pool, struct task *task, int64_t delay_ms)
 {
-    task->due = timestamp_monotonic() + delay_ms * 1000000;
+    task->due = timestamp_awake() + delay_ms * 1000000;
     pthread_mutex_lock(&pool->lock);
     list_append(&pool->tasks, &task->node);
     pthread_cond_signal(&pool->wake);

@@ -24,7 +24,7 @@ enum {
 /* Embedded in its owner. */
 struct task {
     struct list node;
-    int64_t due; /* CLOCK_MONOTONIC nanoseconds */
+    int64_t due; /* timestamp_awake() */
 };
 
 struct task_pool_handlers {

@@ -164,7 +164,9 @@ static void set_options(struct exchange *exchange, char *message)
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, request->insecure ? "http,https" : "https,http");
     curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, request->insecure ? "http,https" : "https");
-    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
+    /* libcurl gives header and password to no other host; but a form, which holds a token, it sends
+     * again wherever a 307 or 308 says. */
+    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, request->form ? 0L : 1L);
     curl_easy_setopt(curl, CURLOPT_MAXREDIRS, (long)REGISTRY_REDIRECTS_MAX);
     curl_easy_setopt(curl, CURLOPT_UNRESTRICTED_AUTH, 0L);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)REGISTRY_CONNECT_SECONDS);

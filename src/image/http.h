@@ -14,7 +14,7 @@ struct http_request {
     const char *authorization; /* header's value or NULL */
     const char *username;      /* basic, or NULL */
     const char *password;
-    const char *form; /* POST with this body, or NULL */
+    const char *form; /* POST with this body, which follows no redirect; or NULL */
     bool insecure;
     const struct image_monitor *monitor;
     const struct registry_request *transfer; /* where the body of a 200 or 206 goes */

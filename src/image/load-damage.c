@@ -9,6 +9,8 @@
 #include "image/manifest.h"
 #include "spec/image_config.h"
 
+enum { DAMAGE_DOCUMENTS_MAX = 64 }; /* looked at: the archive is hostile, and the load has failed */
+
 DEFINE_CLEANUP(struct image_config *, config_cleanup, image_config_free)
 
 static bool is_whole(const struct load_archive *archive, const char *layer, const char *damaged)
@@ -51,13 +53,14 @@ static bool has_blob(const struct load_archive *archive, const char *digest)
 /* manifest.json often comes last. Then a configuration that came may still tell: if only one of the
  * layers it speaks of is not there, it is that one. */
 static bool find_by_config(const struct load_archive *archive, const struct load_item *item,
-                           char ret[DIGEST_TEXT_SIZE])
+                           unsigned *looked, char ret[DIGEST_TEXT_SIZE])
 {
     CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(IMAGE_CONFIG_MAX);
     CLEANUP(config_cleanup) struct image_config *config = NULL;
     const char *missing = NULL;
     size_t n = 0;
     if (!string_ends_with(item->name, ".json") || !item->digest[0] ||
+        (*looked)++ >= DAMAGE_DOCUMENTS_MAX ||
         load_archive_document(archive, item->name, &text, NULL) < 0 ||
         image_config_parse(buffer_string(&text), text.length, &config, NULL) < 0)
         return false;
@@ -77,17 +80,18 @@ bool load_damaged_layer(const struct load_archive *archive, const char *name,
 {
     CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(MANIFEST_MAX);
     CLEANUP_JSON json_t *document = NULL;
+    unsigned looked = 0;
     if (load_archive_document(archive, "manifest.json", &text, NULL) == 0 &&
         json_parse(buffer_string(&text), text.length, &document, NULL) == 0) {
         size_t i;
         const json_t *image;
         json_array_foreach (document, i, image)
-            if (find_in_image(archive, image, name, ret))
+            if (i < DAMAGE_DOCUMENTS_MAX && find_in_image(archive, image, name, ret))
                 return true;
         return false;
     }
     for (size_t i = 0; i < archive->n; i++)
-        if (find_by_config(archive, &archive->items[i], ret))
+        if (find_by_config(archive, &archive->items[i], &looked, ret))
             return true;
     return false;
 }

@@ -29,8 +29,8 @@ static int server_host(const char *server, char **ret, struct error *err)
             return error_oom(err);
     for (const char *c = host; *c; c++)
         if (*c <= ' ' || *c == 0x7f || strchr("?#@\"\\", *c))
-            return error_set_class(err, ERROR_INVALID, "unable to parse server address: %s",
-                                   string_or(server, ""));
+            /* Without the address: what is before an '@' is no name of a host. */
+            return error_set_class(err, ERROR_INVALID, "unable to parse server address");
     *ret = TAKE_PTR(host);
     return 0;
 }

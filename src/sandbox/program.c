@@ -6,7 +6,8 @@
  * CAP_SETGID), seccomp where no_new_privs was not asked for (CAP_SYS_ADMIN), capability sets,
  *   seccomp otherwise, exec.
  * From the change of user on nothing is opened that the user could not open. Seccomp comes late, so
- * that a profile need not allow what this code does; it must allow capset, prctl, execve and write.
+ * that a profile need not allow what this code does; it must allow capset, prctl, chdir, getcwd,
+ * stat, faccessat2, execve and write.
  *
  * For exec the confined process clones the program, so that in the container's pid namespace, where
  * a process with CAP_SYS_PTRACE reaches every other one, nothing is ever seen that has more than
@@ -249,8 +250,10 @@ static int check_directory(struct error *err)
     return 0;
 }
 
-/* Raw calls: the C library's ones go through all threads it believes to exist. */
-static int change_user(const struct user *user, struct error *err)
+/* Raw calls: the C library's ones go through all threads it believes to exist. The kernel takes the
+ * death signal away with the user, and makes the process dumpable where the host's fs.suid_dumpable
+ * is 1; both are put right here, before a filter that may refuse it. */
+static int change_user(const struct user *user, int channel, struct error *err)
 {
     if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
         return error_set_errno(err, -errno, "cannot keep capabilities");
@@ -260,6 +263,9 @@ static int change_user(const struct user *user, struct error *err)
         return error_set_errno(err, -errno, "cannot become group %u", user->gid);
     if (syscall(SYS_setresuid, user->uid, user->uid, user->uid) < 0)
         return error_set_errno(err, -errno, "cannot become user %u", user->uid);
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        return error_set_errno(err, -errno, "cannot hide the process");
+    stage_die_with_parent(channel);
     return 0;
 }
 
@@ -323,7 +329,7 @@ static int drop_rights(struct program *program, struct error *err)
     if (process->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return error_set_errno(err, -errno, "cannot set no_new_privs");
     if ((r = capabilities_limit(&program->capabilities, err)) < 0 ||
-        (r = change_user(&program->user, err)) < 0 || (r = raise_kept(err)) < 0 ||
+        (r = change_user(&program->user, program->channel, err)) < 0 || (r = raise_kept(err)) < 0 ||
         (r = early ? seccomp_filter_install(program->filter, err) : 0) < 0 ||
         (r = capabilities_set(&kept, err)) < 0)
         return r;
@@ -368,7 +374,6 @@ static int become(struct program *program, struct error *err)
     if ((r = set_late_limit(program, err)) < 0 ||
         (r = program->late_filter ? install_late_filter(program, err) : 0) < 0)
         return r;
-    stage_die_with_parent(program->channel);
     if ((r = enter_directory(string_or(process->cwd, "/"), true, err)) < 0 ||
         (r = check_directory(err)) < 0)
         return r;

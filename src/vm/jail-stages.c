@@ -107,10 +107,10 @@ static int make_mount_points(const char *path)
 
 static int attach_shares(const struct vm_jail *jail)
 {
-    int r = make_mount_points(VM_JAIL_SHARES + 1);
+    int r = make_mount_points(&VM_JAIL_SHARES[1]);
 
     if (r == 0)
-        r = make_mount_points(VM_JAIL_DISKS + 1);
+        r = make_mount_points(&VM_JAIL_DISKS[1]);
     for (size_t i = 0; i < jail->n_shares && r == 0; i++) {
         const struct jail_share *share = &jail->shares[i];
 

@@ -112,8 +112,9 @@ pid_t vm_pid(const struct vm *vm);
 
 /* Opens the management console of a User-Mode Linux VM (mconsole: hot plug, stop, continue): an
  * O_PATH descriptor of the unix datagram socket in the VMM's own file system, to be addressed as
- * /proc/self/fd/N. -EOPNOTSUPP with QEMU, -ENOENT while the guest is too young to have one,
- * -EINVAL if the VMM has put something else there. */
+ * /proc/self/fd/N. It answers to the sender's address, which must therefore mean something where
+ * the VMM is: an abstract one in its network namespace. -EOPNOTSUPP with QEMU, -ENOENT while the
+ * guest is too young to have one, -EINVAL if the VMM has put something else there. */
 int vm_open_management(const struct vm *vm, struct error *err);
 
 /* Puts one more file or directory into the jail of a VM that was started with `shares_later`, as

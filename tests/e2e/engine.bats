@@ -126,6 +126,19 @@ TEXT
         eq 0 "$(inspect policy '{{.RestartCount}}')"
 }
 
+@test "a stop or restart with a signal that is none leaves the restart policy as it was" {
+        docker run -d --name policy --restart always hull/nano \
+                sh -c 'test ! -e /ran || echo again; touch /ran; trap "exit 3" USR1; echo up; while :; do sleep 0.1; done' >/dev/null
+        eventually 20 log_has policy up
+        for operation in stop restart; do
+                api POST "/v1.45/containers/policy/$operation?signal=NONSENSE"
+                eq 400 "$status"
+                has "Invalid signal: NONSENSE" "$body"
+        done
+        exits 0 docker exec policy kill -USR1 1
+        eventually 20 log_has policy again
+}
+
 @test "unless-stopped: any signal counts as a stop" {
         docker run -d --name policy --restart unless-stopped --stop-signal TERM hull/nano \
                 sh -c 'trap "exit 3" USR1; echo up; while :; do sleep 0.1; done' >/dev/null

@@ -253,7 +253,7 @@ PYTHON
 @test "row 7: --icc=false closes the network to other containers, of either isolation" {
         need hyperv
         # shellcheck disable=SC2086  # a list of options
-        engine_start closed $HULL_ENGINE_OPTIONS --vm-uid-range $((HULL_UID_FIRST + 1152)):16 --bridge hullicc --bip 172.31.201.1/24 --icc=false
+        engine_start closed $HULL_ENGINE_OPTIONS --vm-uid-range $((HULL_UID_FIRST + 80 * 65536)):15 --bridge hullicc --bip 172.31.201.1/24 --icc=false
         use closed
         docker load -q -i "$HULL_IMAGES/hull-nano.tar"
         eq false "$(docker network inspect bridge -f '{{index .Options "com.docker.network.bridge.enable_icc"}}')"
@@ -334,12 +334,12 @@ PYTHON
 @test "row 14: the engine is lost after create: start says so, and never falls back" {
         need hyperv
         # shellcheck disable=SC2086  # a list of options
-        engine_start losing $HULL_ENGINE_OPTIONS --vm-uid-range $((HULL_UID_FIRST + 1088)):16 --bridge none
+        engine_start losing $HULL_ENGINE_OPTIONS --vm-uid-range $((HULL_UID_FIRST + 96 * 65536)):15 --bridge none
         use losing
         docker load -q -i "$HULL_IMAGES/hull-nano.tar"
         docker create --name stranded --network none --isolation=hyperv hull/nano sleep 1000 >/dev/null
         engine_stop losing
-        engine_start losing --vm-uid-range $((HULL_UID_FIRST + 1088)):16 --bridge none --uml-kernel /nonexistent --x86-kernel /nonexistent
+        engine_start losing --vm-uid-range $((HULL_UID_FIRST + 96 * 65536)):15 --bridge none --uml-kernel /nonexistent --x86-kernel /nonexistent
         exits 1 docker start stranded
         has /nonexistent "$output"
         eq "false hyperv" "$(inspect stranded '{{.State.Running}} {{.HostConfig.Isolation}}')"
@@ -358,7 +358,7 @@ PYTHON
 @test "row 2: --exec-opt isolation=hyperv is the default of a daemon" {
         need hyperv
         # shellcheck disable=SC2086  # a list of options
-        engine_start other $HULL_ENGINE_OPTIONS --vm-uid-range $((HULL_UID_FIRST + 1024)):16 --bridge none --exec-opt isolation=hyperv
+        engine_start other $HULL_ENGINE_OPTIONS --vm-uid-range $((HULL_UID_FIRST + 112 * 65536)):15 --bridge none --exec-opt isolation=hyperv
         use other
         docker load -q -i "$HULL_IMAGES/hull-nano.tar"
         eq hyperv "$(docker info -f '{{.Isolation}}')"

@@ -103,7 +103,7 @@ int main(int argc, char **argv)
 C
         cc -static -O1 -o "$HULL_WORLD/garbage-guest" "$BATS_TEST_TMPDIR/guest.c"
         engine_start garbage --bridge none --uml-kernel "$HULL_WORLD/garbage-guest" --vm-engine uml \
-                --vm-uid-range $((HULL_UID_FIRST + 512)):16
+                --vm-uid-range $((HULL_UID_FIRST + 64 * 65536)):7
         use garbage
         docker load -q -i "$HULL_IMAGES/hull-nano.tar"
         exits 125 docker run --name noisy --network none --isolation=hyperv hull/nano true
@@ -111,7 +111,7 @@ C
         [[ -n $(inspect noisy '{{.State.Error}}') ]]
         eq false "$(inspect noisy '{{.State.Running}}')"
         # Its VMM is gone, and the engine serves.
-        eq "" "$(pgrep -u "$((HULL_UID_FIRST + 512))" || true)"
+        eq "" "$(pgrep -u "$((HULL_UID_FIRST + 64 * 65536))" || true)"
         exits 0 docker run --rm --network none hull/nano echo fine
         docker rm noisy
 }
@@ -121,13 +121,13 @@ C
         printf '%s\n' '#include <stdio.h>' '#include <unistd.h>' 'int main(void) { puts("I shall never boot"); fflush(stdout); pause(); }' >"$BATS_TEST_TMPDIR/mute.c"
         cc -static -o "$HULL_WORLD/mute-guest" "$BATS_TEST_TMPDIR/mute.c"
         engine_start mute --bridge none --uml-kernel "$HULL_WORLD/mute-guest" --vm-engine uml \
-                --vm-uid-range $((HULL_UID_FIRST + 600)):16
+                --vm-uid-range $((HULL_UID_FIRST + 72 * 65536)):7
         use mute
         docker load -q -i "$HULL_IMAGES/hull-nano.tar"
         LIMIT=50 exits 125 docker run --rm --network none --isolation=hyperv hull/nano true
         has "isolation 'hyperv' is not available: uml: " "$output"
         engine_stop mute
-        eq "" "$(pgrep -u "$((HULL_UID_FIRST + 600))" || true)"
+        eq "" "$(pgrep -u "$((HULL_UID_FIRST + 72 * 65536))" || true)"
 }
 
 @test "a fork bomb in a container is stopped by its limit, and rm ends it" {

@@ -28,7 +28,7 @@ setup() {
 @test "no process of any container: worker, VMM or its own" {
         left() {
                 grep -lsaf <(sort -u "$HULL_WORLD/ids") /proc/[0-9]*/cmdline
-                awk -v first="$HULL_UID_FIRST" '/^Uid:/ && $2 >= first && $2 < first + 4096 { print FILENAME }' /proc/[0-9]*/status
+                awk -v first="$HULL_UID_FIRST" '/^Uid:/ && $2 >= first && $2 < first + 128 * 65536 { print FILENAME }' /proc/[0-9]*/status
         } 2>/dev/null
         none() { [[ -z $(left) ]]; }
         eventually 10 none || fail "$(left)"

@@ -45,8 +45,8 @@ static void test_defaults(void **state)
     assert_int_equal(config.isolation, COMPUTE_PROCESS);
     assert_true(config.icc);
     assert_int_equal(config.vm_engine, ENGINE_VM_AUTO);
-    assert_int_equal(config.vm_uid_first, 700000000);
-    assert_int_equal(config.vm_uid_count, 65536);
+    assert_int_equal(config.vm_uid_first, 1879048192);
+    assert_int_equal(config.vm_uid_count, 4093);
     assert_int_equal(config.log_level, LOG_LEVEL_INFO);
 }
 

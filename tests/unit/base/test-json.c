@@ -41,6 +41,26 @@ static void test_errors_tell_line_and_column(void **state)
     assert_non_null(strstr(err.message, "line 2 column 8"));
 }
 
+/* A broken POST /auth must not put a password into the log. */
+static void test_errors_do_not_quote_the_text(void **state)
+{
+    static const char *const texts[] = {
+        "{\"password\":\"hunter2",
+        "{\"password\":hunter2}",
+        "{\"password\":\"hunter2\" \"hunter2\"}",
+        "{\"hunter2\":1,\"hunter2\":2}",
+        "{\"hunter2",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct error err = ERROR_INIT;
+
+        refuse(texts[i], &err);
+        assert_null(strstr(err.message, "hunter"));
+    }
+}
+
 static void test_hostile_documents_are_refused(void **state)
 {
     (void)state;
@@ -314,6 +334,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_any_value_is_a_document),
         cmocka_unit_test(test_errors_tell_line_and_column),
+        cmocka_unit_test(test_errors_do_not_quote_the_text),
         cmocka_unit_test(test_hostile_documents_are_refused),
         cmocka_unit_test(test_depth_limit),
         cmocka_unit_test(test_number_of_elements_limit),

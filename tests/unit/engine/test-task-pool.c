@@ -6,15 +6,21 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/timestamp.h"
 #include "engine/task_pool.h"
 
-enum { PATIENCE_S = 20 };
+enum { PATIENCE_S = 20, SKIPPED = 77 };
 
 /* What the tasks of a test do to each other. */
 struct scene {
@@ -155,6 +161,47 @@ static void test_what_is_due_first_runs_first(void **state)
     task_pool_free(pool);
 }
 
+/* In a process whose machine was suspended for a day: its child. */
+static int run_after_suspend(struct scene *scene)
+{
+    static const char day[] = "boottime 86400 0";
+    int status = 0;
+    CLEANUP_CLOSE int fd = -EBADF;
+    if (unshare(CLONE_NEWTIME) < 0)
+        return SKIPPED;
+    fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, day, strlen(day)) < 0)
+        return SKIPPED;
+    pid_t child = fork();
+    if (child == 0) {
+        struct task_pool *pool = NULL;
+        struct timespec limit;
+        if (task_pool_new(&handlers, &pool, NULL) < 0)
+            _exit(1);
+        add(pool, scene, 0, false, 10);
+        clock_gettime(CLOCK_REALTIME, &limit);
+        limit.tv_sec += PATIENCE_S;
+        _exit(sem_timedwait(&scene->entered, &limit) == 0 ? 0 : 1);
+    }
+    return child > 0 && waitpid(child, &status, 0) == child && status == 0 ? 0 : 1;
+}
+
+static void test_a_suspended_machine_delays_nothing(void **state)
+{
+    int status = 0;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(run_after_suspend(*state));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == SKIPPED) {
+        print_message("no time namespace can be made here\n");
+        skip();
+    }
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void test_a_task_that_cannot_run_comes_again(void **state)
 {
     struct scene *scene = *state;
@@ -183,8 +230,11 @@ static void test_free_drops_what_waits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_blocked_tasks_delay_nobody),   TEST(test_more_tasks_than_threads),
-        TEST(test_what_is_due_first_runs_first), TEST(test_a_task_that_cannot_run_comes_again),
+        TEST(test_blocked_tasks_delay_nobody),
+        TEST(test_more_tasks_than_threads),
+        TEST(test_what_is_due_first_runs_first),
+        TEST(test_a_task_that_cannot_run_comes_again),
+        TEST(test_a_suspended_machine_delays_nothing),
         TEST(test_free_drops_what_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

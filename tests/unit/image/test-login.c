@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include "base/strings.h"
 
-enum mode { OPEN, BASIC, BEARER, BROKEN };
+enum mode { OPEN, BASIC, BEARER, BROKEN, MOVED };
 
 struct registry_server {
     struct MHD_Daemon *daemon;
@@ -15,6 +15,8 @@ struct registry_server {
     enum mode mode;
     char token_query[8][64]; /* name=value of what the token server was asked */
     int n_query;
+    int n_posts; /* to the token server */
+    bool followed;
 };
 
 static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const char *text,
@@ -46,17 +48,37 @@ static enum MHD_Result note(void *user, enum MHD_ValueKind kind, const char *nam
     return MHD_YES;
 }
 
+/* A token server that sends whoever has a token for it to somebody else. */
+static enum MHD_Result move(struct registry_server *server, struct MHD_Connection *connection)
+{
+    char location[64];
+    snprintf(location, sizeof(location), "http://127.0.0.1:%d/elsewhere", server->port);
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
+    MHD_add_response_header(response, "Location", location);
+    enum MHD_Result r = MHD_queue_response(connection, 307, response);
+    MHD_destroy_response(response);
+    server->n_posts++;
+    return r;
+}
+
 static enum MHD_Result serve(void *user, struct MHD_Connection *connection, const char *url,
                              const char *method, const char *version, const char *upload,
                              size_t *upload_size, void **context)
 {
     struct registry_server *server = user;
     char challenge[128];
-    (void)method;
     (void)version;
     (void)upload;
-    (void)upload_size;
-    (void)context;
+    if (string_equal(method, "POST") && (!*context || *upload_size > 0)) {
+        *context = server; /* the body comes first */
+        *upload_size = 0;
+        return MHD_YES;
+    }
+    if (string_equal(url, "/elsewhere"))
+        server->followed = true;
+    if (server->mode == MOVED && string_equal(url, "/token"))
+        return move(server, connection);
     if (string_equal(url, "/token")) {
         MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, note, server);
         if (!is_alice(connection))
@@ -75,6 +97,7 @@ static enum MHD_Result serve(void *user, struct MHD_Connection *connection, cons
         return is_alice(connection) ? answer(connection, 200, "{}", NULL)
                                     : answer(connection, 401, "{}", "Basic realm=\"r\"");
     case BEARER:
+    case MOVED:
     default:
         snprintf(challenge, sizeof(challenge),
                  "Bearer realm=\"http://127.0.0.1:%d/token\",service=\"s\"", server->port);
@@ -186,6 +209,20 @@ static void test_token_request(void **state)
         assert_false(string_starts_with(server.token_query[i], "scope="));
 }
 
+/* The form with the refresh token goes to the host that it is for, and to no other. */
+static void test_token_is_not_sent_on(void **state)
+{
+    static const struct image_auth holder = {.identity_token = "again"};
+    CLEANUP(server_release) struct registry_server server;
+    struct error err = ERROR_INIT;
+    char *got = NULL;
+    server_start(&server, MOVED);
+    assert_true(login(state, &server, &holder, &got, &err) < 0);
+    assert_non_null(strstr(err.message, "/token answered with status 307"));
+    assert_int_equal(server.n_posts, 1);
+    assert_false(server.followed);
+}
+
 static void test_broken(void **state)
 {
     check_refused(state, BROKEN, &good, ERROR_UNAVAILABLE, "login attempt to ",
@@ -199,6 +236,8 @@ static void test_bad_address(void **state)
     char *token = NULL;
     assert_true(image_login(store, "https://a b/", &good, NULL, &token, &err) < 0);
     assert_int_equal(err.class, ERROR_INVALID);
+    assert_true(image_login(store, "https://alice:secret@a/", &good, NULL, &token, &err) < 0);
+    assert_string_equal(err.message, "unable to parse server address");
     image_store_close(store);
 }
 
@@ -207,8 +246,13 @@ static void test_bad_address(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_open),          TEST(test_basic),  TEST(test_token),
-        TEST(test_token_request), TEST(test_broken), TEST(test_bad_address),
+        TEST(test_open),
+        TEST(test_basic),
+        TEST(test_token),
+        TEST(test_token_request),
+        TEST(test_broken),
+        TEST(test_bad_address),
+        TEST(test_token_is_not_sent_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -221,10 +221,28 @@ static void use_profile(struct spec_runtime *config, const char *refused)
     config->linux_.seccomp = refuse(refused);
 }
 
+/* What only this library needs on the way to a program is not what a profile has to allow. */
+static void test_start_under_narrow_profile(void **state)
+{
+    static const char *const calls[] = {"poll", "ppoll", "setsid", "setresuid", "prlimit64"};
+
+    fixture_ready(state);
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        struct spec_runtime *config = fixture_config("echo runs");
+
+        use_profile(config, calls[i]);
+        string_replace(&config->process->user.username, "alice");
+        fixture_run(config, &outcome);
+        if (outcome.code < 0 || !string_equal(outcome.output, "runs\n"))
+            fail_msg("%s: %s%s", calls[i], outcome.error.message, outcome.output);
+    }
+    fixture_assert_clean();
+}
+
 /* A profile that refuses what is called between clone and execve is installed after the clone. */
 static void test_exec_under_narrow_profile(void **state)
 {
-    static const char *const calls[] = {"clone", "setsid"};
+    static const char *const calls[] = {"clone", "setsid", "poll"};
     struct running running;
     struct spec_process *process;
     struct spec_runtime *config;
@@ -380,6 +398,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exec_has_nothing),
+        cmocka_unit_test(test_start_under_narrow_profile),
         cmocka_unit_test(test_exec_under_narrow_profile),
         cmocka_unit_test(test_exec_limit_of_processes),
         cmocka_unit_test(test_exec_directory_of_itself),

@@ -5,10 +5,9 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/un.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -38,6 +37,14 @@ int scratch_setup(void **state)
 
 int scratch_teardown(void **state)
 {
+    static const char *const mounts[] = {"merged2", "merged", "from/volume", "from/proc"};
+
+    /* What a test that failed has left. */
+    for (size_t i = 0; *state && i < sizeof(mounts) / sizeof(mounts[0]); i++) {
+        CLEANUP_FREE char *path = scratch_path(*state, mounts[i]);
+
+        (void)umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
+    }
     if (*state)
         assert_int_equal(path_remove_tree(AT_FDCWD, *state, NULL), 0);
     free(*state);

@@ -216,6 +216,7 @@ int main(void)
 
     umask(0);
     mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
+    mount("sysfs", "/sys", "sysfs", 0, NULL);
     fd = open("/dev/ttyS0", O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (fd < 0 || tcgetattr(fd, &settings) < 0)
         return 2;

@@ -3,13 +3,18 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
 #include "base/path.h"
+#include "base/process.h"
 #include "base/strings.h"
 #include "vm/initramfs.h"
 
@@ -323,6 +328,89 @@ static void test_later_shares(void **state)
     expect(host, "read /jail/3", "one file");
 }
 
+/* --- the management console --- */
+
+enum { MANAGEMENT_MAGIC = (int)0xcafebabe, MANAGEMENT_VERSION = 2, MANAGEMENT_TIMEOUT_S = 10 };
+
+struct request {
+    uint32_t magic;
+    int32_t version;
+    int32_t length;
+    char data[512];
+};
+
+struct reply {
+    int32_t error;
+    int32_t more;
+    int32_t length;
+    char data[512];
+};
+
+/* In the VMM's network namespace, because the answer goes to an abstract address. */
+static int ask_management(int pidfd, int console, const char *command)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct request request = {.magic = (uint32_t)MANAGEMENT_MAGIC, .version = MANAGEMENT_VERSION};
+    struct timeval timeout = {.tv_sec = MANAGEMENT_TIMEOUT_S};
+    struct reply reply;
+    int fd;
+
+    request.length = (int32_t)strlen(command);
+    memcpy(request.data, command, strlen(command));
+    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", console);
+    if (setns(pidfd, CLONE_NEWNET) < 0)
+        return 101;
+    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (bind(fd, (struct sockaddr *)&address, sizeof(sa_family_t)) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0)
+        return 102;
+    if (sendto(fd, &request, sizeof(request), 0, (struct sockaddr *)&address, sizeof(address)) < 0)
+        return 103;
+    if (recv(fd, &reply, sizeof(reply), 0) < (ssize_t)offsetof(struct reply, data))
+        return 104;
+    return reply.error ? 105 : 0;
+}
+
+static void manage(const struct host *host, const char *command)
+{
+    const struct vm *vm = host->fixture->vm;
+    CLEANUP_CLOSE int console = vm_open_management(vm, &host->fixture->error);
+    CLEANUP(process_release) struct process process = PROCESS_INIT;
+    int status;
+    pid_t pid;
+
+    assert_true(console >= 0);
+    assert_int_equal(process_open(vm_pid(vm), &process), 0);
+    pid = fork();
+    if (pid == 0)
+        _exit(ask_management(process.pidfd, console, command));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (status != 0)
+        print_error("%s: %d\n", command, WEXITSTATUS(status));
+    assert_int_equal(status, 0);
+}
+
+/* What a VM that was started before its container was known is given: a disk by name. And it gives
+ * memory back, with the system calls that it has. */
+static void test_hot_plug(void **state)
+{
+    struct host *host = *state;
+    struct vm_share disk;
+
+    assert_int_equal(truncate(host->file, 4 * 1024 * 1024), 0);
+    assert_int_equal(chmod(host->file, 0600), 0);
+    boot(host, false);
+    disk = share_of(host->file, false);
+    assert_int_equal(vm_attach_disk(host->fixture->vm, 2, &disk, &host->fixture->error), 0);
+    close(disk.fd);
+    manage(host, "config ubd2=/disks/2");
+    expect(host, "read /sys/block/ubdc/size", "8192");
+    expect(host, "write /dev/ubdc first bytes", "ok");
+    expect(host, "read /dev/ubdc", "first bytes");
+    manage(host, "config mem=-8M");
+    expect(host, "read /sys/block/ubdc/size", "8192");
+}
+
 static void test_a_vm_without(void **state)
 {
     struct host *host = *state;
@@ -413,6 +501,7 @@ int main(void)
         ROW(test_a_single_file),
         ROW(test_nothing_else_can_be_reached),
         ROW(test_later_shares),
+        ROW(test_hot_plug),
         ROW(test_a_vm_without),
         ROW(test_an_engine_without),
         ROW(test_a_file_system_that_cannot),
