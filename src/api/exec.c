@@ -74,8 +74,10 @@ int api_exec_start(void *context, struct request *request, struct reply *reply, 
     r = engine_exec_start(context, request->name, options.detach, options.width, options.height,
                           NULL, &client, &terminal, &failure);
     /* moby has taken the connection over by the time the program turns out not to start: the reason
-     * is output, and the exit status (126 or 127) is what the client asks for next. */
-    if (!options.detach && failure.class == ERROR_INVALID && (r == -ENOENT || r == -EACCES))
+     * is output, and the exit status (126 or 127) is what the client asks for next. In place of an
+     * answer that is no upgrade docker's client shows nothing but its number. */
+    if (r < 0 && !options.detach && failure.class != ERROR_NOT_FOUND &&
+        failure.class != ERROR_CONFLICT)
         return attachment_reply_notice(request, failure.message, terminal, reply, err);
     if (r < 0)
         return error_copy(err, &failure);

@@ -218,7 +218,54 @@ static int add_device(const struct container *container, const json_t *json,
     if (r == 0)
         r = spec_resources_add_device(&config->linux_.resources, true, type, major(status.st_rdev),
                                       minor(status.st_rdev), access);
+    if (r == -EINVAL)
+        return error_set_class(err, ERROR_INVALID, "invalid device mode: %s", access);
     return r < 0 ? error_oom(err) : 0;
+}
+
+/* A number or "*", and `end` behind it. */
+static bool read_device_number(const char **text, char end, int64_t *ret)
+{
+    char digits[12] = "";
+    size_t length = strcspn(*text, (const char[]){end, '\0'});
+    int number = -1;
+
+    if (length >= sizeof(digits) || (*text)[length] != end)
+        return false;
+    memcpy(digits, *text, length);
+    if (!string_equal(digits, "*") && string_to_int(digits, 0, INT32_MAX, &number) < 0)
+        return false;
+    *ret = number;
+    *text += length + 1;
+    return true;
+}
+
+/* "TYPE MAJOR:MINOR ACCESS", as docker's --device-cgroup-rule has it. */
+static int add_device_rule(const char *rule, struct spec_resources *resources, struct error *err)
+{
+    const char *rest = rule + 2;
+    int64_t major_number;
+    int64_t minor_number;
+    int r = -EINVAL;
+
+    if (*rule && strchr("abc", *rule) && rule[1] == ' ' &&
+        read_device_number(&rest, ':', &major_number) &&
+        read_device_number(&rest, ' ', &minor_number) && *rest)
+        r = spec_resources_add_device(resources, true, *rule, major_number, minor_number, rest);
+    if (r == -EINVAL)
+        return error_set_class(err, ERROR_INVALID, "invalid device cgroup rule format: '%s'", rule);
+    return r < 0 ? error_set_errno(err, r, "cannot add a device rule") : 0;
+}
+
+static int add_device_rules(const struct container *container, struct spec_resources *resources,
+                            struct error *err)
+{
+    CLEANUP_STRV char **rules = NULL;
+    int r = json_get_strv(container->host_config, "DeviceCgroupRules", SPEC_LIST_MAX, &rules, err);
+
+    for (char **rule = rules; r >= 0 && rule && *rule; rule++)
+        r = add_device_rule(*rule, resources, err);
+    return r < 0 ? r : 0;
 }
 
 static int build_devices(const struct container *container, struct spec_runtime *config,
@@ -240,7 +287,7 @@ static int build_devices(const struct container *container, struct spec_runtime 
     json_array_foreach (devices, i, device)
         if ((r = add_device(container, device, config, err)) < 0)
             return r;
-    return 0;
+    return privileged ? 0 : add_device_rules(container, &config->linux_.resources, err);
 }
 
 /* docker's "host" modes, and the network, which in a VM is the VM's. */

@@ -29,6 +29,12 @@ enum {
 
 /* --- overlay --- */
 
+/* A layer is whole in itself: what others make of it (docker diff, conversion) must not depend on
+ * what this kernel's overlay module does by default (/sys/module/overlay/parameters). */
+#define OVERLAY_FEATURES ",redirect_dir=nofollow,metacopy=off,index=off"
+static const char *const overlay_features[][2] = {
+    {"redirect_dir", "nofollow"}, {"metacopy", "off"}, {"index", "off"}};
+
 static int append_escaped(struct buffer *text, const char *path)
 {
     int r = 0;
@@ -63,6 +69,8 @@ char *root_overlay_options(char *const *lower, const char *upper, const char *wo
         if (r == 0)
             r = append_escaped(&text, work);
     }
+    if (r == 0)
+        r = buffer_append_string(&text, OVERLAY_FEATURES);
     return r == 0 ? buffer_take(&text) : NULL;
 }
 
@@ -126,6 +134,8 @@ static int mount_by_layers(const struct sandbox_root *root, struct error *err)
         r = configure(context, "upperdir", root->upper);
     if (r == 0 && root->upper)
         r = configure(context, "workdir", root->work);
+    for (size_t i = 0; r == 0 && i < sizeof(overlay_features) / sizeof(overlay_features[0]); i++)
+        r = configure(context, overlay_features[i][0], overlay_features[i][1]);
     if (r == 0 && syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         r = -errno;
     if (r == 0) {

@@ -273,6 +273,7 @@ int sandbox_exec(struct sandbox *sandbox, const struct spec_process *process,
                  struct error *err)
 {
     struct process program = PROCESS_INIT;
+    struct error failure = ERROR_INIT;
     int terminal = -EBADF;
     int r = check_process(process, err);
 
@@ -288,9 +289,13 @@ int sandbox_exec(struct sandbox *sandbox, const struct spec_process *process,
     if (sandbox->n_execs >= SANDBOX_EXECS_MAX)
         return error_set_class(err, ERROR_CONFLICT, "container %s has %d programs already",
                                sandbox->id, SANDBOX_EXECS_MAX);
-    r = exec_run(sandbox, process, io, &program, &terminal, err);
+    r = exec_run(sandbox, process, io, &program, &terminal, &failure);
+    /* It ended meanwhile; one that is about to has no namespaces to join any more. */
+    if (r < 0 && failure.class == ERROR_SYSTEM &&
+        (r == -ESRCH || !process_is_alive(&sandbox->init)))
+        return error_set(err, r, "cannot exec in a stopped container");
     if (r < 0)
-        return r;
+        return error_copy(err, &failure);
     r = remember(sandbox, &program);
     if (r < 0) {
         launch_end(&program);

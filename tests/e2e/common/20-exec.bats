@@ -35,6 +35,10 @@ teardown_file() {
         has 'exec: "no-such-command": executable file not found in $PATH' "$output"
         exits 126 docker exec execbox /etc/passwd
         has 'permission denied' "$output"
+        exits 126 docker exec -u nobody-here execbox true
+        has 'unable to find user nobody-here: no matching entries in passwd file' "$output"
+        exits 126 docker exec -w /etc/passwd execbox true
+        has 'chdir to cwd ("/etc/passwd") set in config.json failed: not a directory' "$output"
         eq true "$(inspect execbox '{{.State.Running}}')"
 }
 

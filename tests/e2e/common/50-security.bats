@@ -151,3 +151,19 @@ errno() { docker exec "$1" perl -e 'my @a = map { $_ + 0 } @ARGV; my $r = syscal
         run docker exec plain sh -c 'mknod /tmp/mem c 1 1 && head -c 1 /tmp/mem'
         has "Operation not permitted" "$output"
 }
+
+@test "--device-cgroup-rule allows devices that need not be there" {
+        real_docker || skip "hull has no such option"
+        # ENXIO instead of EPERM: the device does not exist, but might be opened.
+        open='mknod /tmp/d b 259 77 && head -c 1 /tmp/d'
+        run drun --rm --network none hull/nano sh -c "$open"
+        has "Operation not permitted" "$output"
+        run drun --rm --network none --device-cgroup-rule 'b 259:* r' hull/nano sh -c "$open"
+        has "No such device" "$output"
+        run drun --rm --network none --device-cgroup-rule 'b 259:77 w' hull/nano sh -c "$open"
+        has "Operation not permitted" "$output"
+        api POST "/v1.45/containers/create?name=odd" -H 'Content-Type: application/json' \
+                -d '{"Image":"hull/nano","Cmd":["true"],"HostConfig":{"DeviceCgroupRules":["b 259 r"]}}'
+        run docker start odd
+        has "invalid device cgroup rule format: 'b 259 r'" "$output"
+}

@@ -111,6 +111,28 @@ static void test_exec_after_end(void **state)
     fixture_assert_clean();
 }
 
+/* However far an exec has come when pid 1 ends, it says so in one of two ways. */
+static void test_exec_while_it_ends(void **state)
+{
+    struct running running;
+    struct spec_process *process;
+
+    fixture_ready(state);
+    for (int i = 0; i < 10; i++) {
+        fixture_start(fixture_config("exec sleep 0.03"), &running);
+        process = fixture_process("true");
+        do
+            fixture_exec(&running, process, &outcome);
+        while (outcome.code >= 0);
+        if (!strstr(outcome.error.message, "cannot exec in a stopped container") &&
+            !strstr(outcome.error.message, "is not running"))
+            fail_msg("%s", outcome.error.message);
+        spec_process_free(process);
+        fixture_stop(&running);
+    }
+    fixture_assert_clean();
+}
+
 static void test_terminal(void **state)
 {
     struct running running;
@@ -375,6 +397,7 @@ int main(void)
         cmocka_unit_test(test_exec),
         cmocka_unit_test(test_exec_errors),
         cmocka_unit_test(test_exec_after_end),
+        cmocka_unit_test(test_exec_while_it_ends),
         cmocka_unit_test(test_terminal),
         cmocka_unit_test(test_exec_terminal),
         cmocka_unit_test(test_init),

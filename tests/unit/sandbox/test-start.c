@@ -242,7 +242,7 @@ static void test_start_under_narrow_profile(void **state)
 /* A profile that refuses what is called between clone and execve is installed after the clone. */
 static void test_exec_under_narrow_profile(void **state)
 {
-    static const char *const calls[] = {"clone", "setsid", "poll"};
+    static const char *const calls[] = {"clone", "setsid", "prlimit64"};
     struct running running;
     struct spec_process *process;
     struct spec_runtime *config;
