@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# shellcheck disable=SC2030,SC2031,SC2154  # $status and $body are set by lib.bash
 # Containers do not wait for each other, nor impatient users for patient ones; restart policies,
 # sizes, and a worker that is none.
 
