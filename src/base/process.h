@@ -65,6 +65,11 @@ struct process_spec {
  */
 int process_spawn(const struct process_spec *spec, struct process *ret, struct error *err);
 
+/* Gives every signal its default action, as a program expects to find it: execve(2) resets handlers
+ * but keeps what is ignored, and a handler must be gone before the mask is lifted.
+ * Async-signal-safe. */
+void process_reset_signals(void);
+
 /* waitid(P_PIDFD): blocks. *ret_status (may be NULL): exit code, or 128 + signal. Afterwards pid is
  * 0 and the pidfd still open, until process_release(). 0 or -errno (-ECHILD: no process). */
 int process_wait(struct process *process, int *ret_status);

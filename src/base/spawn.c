@@ -175,14 +175,14 @@ static int plan_program(struct plan *plan, struct error *err)
 
 /* --- in the child: async-signal-safe only --- */
 
-static void child_reset_signals(void)
+void process_reset_signals(void)
 {
-    struct sigaction action = {.sa_handler = SIG_DFL};
+    /* The kernel's struct sigaction, which differs between architectures; all zero is SIG_DFL. The
+     * C library keeps signals 32 and 33 to itself, but who started us may have ignored them. */
+    static const unsigned long action[8];
 
-    /* exec resets handlers but keeps SIG_IGN; and a handler must be gone before the mask is
-     * lifted. The few that cannot be set (KILL, STOP, the C library's own) do not matter. */
     for (int signal = 1; signal < NSIG; signal++)
-        sigaction(signal, &action, NULL);
+        (void)syscall(SYS_rt_sigaction, signal, action, NULL, (NSIG - 1) / CHAR_BIT);
 }
 
 static int child_close_range(unsigned first, unsigned last)
@@ -249,7 +249,7 @@ static struct report child_start(struct plan *plan)
     sigset_t none;
     int r;
 
-    child_reset_signals();
+    process_reset_signals();
     if ((spec->flags & PROCESS_SETSID) && setsid() < 0)
         return (struct report){STAGE_SESSION, -errno};
     r = spec->prepare ? spec->prepare(spec->prepare_data) : 0;

@@ -37,6 +37,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "base/process.h"
 #include "base/strings.h"
 #include "sandbox/capabilities.h"
 #include "sandbox/console.h"
@@ -118,11 +119,9 @@ int program_resolve_root(struct program *program, int root_fd, bool readonly, st
 
 static void reset_signals(void)
 {
-    struct sigaction action = {.sa_handler = SIG_DFL};
     sigset_t none;
 
-    for (int i = 1; i < NSIG; i++)
-        (void)sigaction(i, &action, NULL);
+    process_reset_signals();
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }

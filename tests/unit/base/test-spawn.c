@@ -3,7 +3,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/fd.h"
@@ -32,10 +35,11 @@ static int show_signals(void)
 
     sigprocmask(SIG_BLOCK, NULL, &mask);
     for (int signal = 1; signal < NSIG; signal++) {
-        struct sigaction action;
+        /* Not sigaction(3), which hides the C library's own. The handler is the first member. */
+        unsigned long action[8] = {0};
 
-        if (sigaction(signal, NULL, &action) == 0)
-            ignored += action.sa_handler == SIG_IGN;
+        if (syscall(SYS_rt_sigaction, signal, NULL, action, (NSIG - 1) / 8) == 0)
+            ignored += action[0] == (unsigned long)(uintptr_t)SIG_IGN;
         blocked += sigismember(&mask, signal) == 1;
     }
     printf("ignored %d blocked %d", ignored, blocked);
@@ -202,6 +206,8 @@ static void test_descriptor_collisions(void **state)
 static void test_signals_are_reset(void **state)
 {
     struct process_spec spec = {0};
+    const unsigned long ignore_own[8] = {(unsigned long)(uintptr_t)SIG_IGN};
+    const unsigned long none[8] = {0};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     struct sigaction before;
     sigset_t block;
@@ -211,10 +217,13 @@ static void test_signals_are_reset(void **state)
     (void)state;
     sigfillset(&block);
     sigaction(SIGPIPE, &ignore, &before);
+    /* One that the C library keeps to itself, as whoever started us may have left it. */
+    assert_int_equal(syscall(SYS_rt_sigaction, __SIGRTMIN, ignore_own, NULL, (NSIG - 1) / 8), 0);
     sigprocmask(SIG_SETMASK, &block, &old);
     assert_int_equal(ask("signals", &spec, answer), 0);
     sigprocmask(SIG_SETMASK, &old, NULL);
     sigaction(SIGPIPE, &before, NULL);
+    (void)syscall(SYS_rt_sigaction, __SIGRTMIN, none, NULL, (NSIG - 1) / 8);
     assert_string_equal(answer, "ignored 0 blocked 0");
 }
 
