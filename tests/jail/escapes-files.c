@@ -127,16 +127,18 @@ static int open_by_handle(const struct outside *outside)
         struct file_handle head;
         unsigned char bytes[128];
     } handle = {.head.handle_bytes = sizeof(handle.bytes)};
+    const char *path = outside->control ? outside->file : "/hull-vm";
     int mount_id;
-    int directory = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    /* Any descriptor of the file system of the handle; the file itself is one. */
+    int mount = open(path, O_RDONLY | O_CLOEXEC);
     int result;
 
-    (void)outside;
-    if (name_to_handle_at(AT_FDCWD, outside->control ? outside->file : "/hull-vm", &handle.head,
-                          &mount_id, 0) < 0)
+    if (mount < 0)
         return errno;
-    result = escape_result(open_by_handle_at(directory, &handle.head, O_RDONLY | O_CLOEXEC));
-    close(directory);
+    result = name_to_handle_at(AT_FDCWD, path, &handle.head, &mount_id, 0) < 0
+                 ? errno
+                 : escape_result(open_by_handle_at(mount, &handle.head, O_RDONLY | O_CLOEXEC));
+    close(mount);
     return result;
 }
 
