@@ -21,9 +21,14 @@ _hull_objects() {
     stop | kill | attach | exec | top | "container stop" | "container kill" | "container attach" | \
         "container exec" | "container top" | "vm console")
         _hull_names ps --format '{{.Names}}' ;;
-    restart | wait | logs | rename | rm | "container restart" | "container wait" | "container logs" | \
-        "container rename" | "container rm" | "container inspect")
+    restart | wait | logs | rename | rm | update | "container restart" | "container wait" | "container logs" | \
+        "container rename" | "container rm" | "container update" | "container inspect")
         _hull_names ps -a --format '{{.Names}}' ;;
+    diff | export | "container diff" | "container export")
+        _hull_names ps -a --format '{{.Names}}' ;;
+    cp | "container cp")
+        _hull_names ps -a --format '{{.Names}}:'
+        compgen -f -- "$2" ;;
     run | create | rmi | tag | images | pull | "container run" | "container create" | "image rm" | \
         "image tag" | "image ls" | "image pull" | "image inspect")
         _hull_names images --format '{{.Repository}}:{{.Tag}}' | grep -v '<none>' ;;
@@ -31,6 +36,7 @@ _hull_objects() {
         _hull_names ps -a --format '{{.Names}}'
         _hull_names images --format '{{.Repository}}:{{.Tag}}' | grep -v '<none>' ;;
     "network inspect") _hull_names network ls --format '{{.Name}}' ;;
+    "volume inspect" | "volume rm") _hull_names volume ls -q ;;
     "compute kill") _hull_names compute ls -q ;;
     esac
 }
@@ -56,7 +62,7 @@ _hull() {
         *)
             command+=("${words[i]}")
             case "${words[i]}" in
-            container | image | network | compute | vm | system)
+            container | image | network | volume | compute | vm | system)
                 [ ${#command[@]} -eq 1 ] && continue ;;
             esac
             break ;;
@@ -86,7 +92,8 @@ _hull() {
     elif [ "${command[0]}" = help ]; then
         COMPREPLY=($(compgen -W "$(_hull_commands)" -- "$cur"))
     else
-        COMPREPLY=($(compgen -W "$(_hull_objects "${command[*]}")" -- "$cur"))
+        [[ " ${command[*]}" != *" cp" ]] || compopt -o nospace
+        COMPREPLY=($(compgen -W "$(_hull_objects "${command[*]}" "$cur")" -- "$cur"))
     fi
     declare -F __ltrim_colon_completions >/dev/null && __ltrim_colon_completions "$cur"
     return 0

@@ -184,6 +184,30 @@ static int has_begun(struct operation *operation, struct error *err)
     return r;
 }
 
+static int has_finished(struct operation *operation, struct error *err)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&operation->lock);
+    clear_change(operation);
+    if (operation->is_over)
+        r = operation->result < 0 ? error_copy(err, &operation->error) : 1;
+    pthread_mutex_unlock(&operation->lock);
+    return r;
+}
+
+int operation_finish(struct operation *operation, const struct request *request, struct error *err)
+{
+    int r;
+
+    while ((r = has_finished(operation, err)) == 0) {
+        r = request_wait(request, operation->event_fd);
+        if (r < 0)
+            return r;
+    }
+    return r < 0 ? r : 0;
+}
+
 int operation_reply(struct operation *operation, const struct request *request, struct reply *reply,
                     struct error *err)
 {

@@ -31,6 +31,10 @@ void operation_cancel(struct operation *operation);
 /* Cancels, waits, frees. NULL is fine. Returns NULL. */
 struct operation *operation_free(struct operation *operation);
 
+/* Waits for the end, for an operation that answers nothing but whether it succeeded. 0, its error,
+ * or negative without `err` filled: from request_wait(). */
+int operation_finish(struct operation *operation, const struct request *request, struct error *err);
+
 /* Makes the operation's stream the answer, once it has something to say. If it fails before that,
  * its error is returned and becomes an ordinary answer, as with dockerd. Negative without `err`
  * filled: from request_wait(). The operation stays the caller's (request->operation) and must

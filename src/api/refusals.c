@@ -34,29 +34,6 @@ int api_refuse_swarm_leave(void *context, struct request *request, struct reply 
     return error_set_class(err, ERROR_UNAVAILABLE, "This node is not part of a swarm");
 }
 
-int api_volume_list(void *context, struct request *request, struct reply *reply, struct error *err)
-{
-    (void)context;
-    (void)request;
-    return reply_json(reply, 200, json_pack("{s:[], s:n}", "Volumes", "Warnings"), err);
-}
-
-int api_volume_missing(void *context, struct request *request, struct reply *reply,
-                       struct error *err)
-{
-    (void)context;
-    (void)reply;
-    return error_set_class(err, ERROR_NOT_FOUND, "get %s: no such volume", request->name);
-}
-
-int api_volume_prune(void *context, struct request *request, struct reply *reply, struct error *err)
-{
-    (void)context;
-    (void)request;
-    return reply_json(reply, 200, json_pack("{s:[], s:i}", "VolumesDeleted", "SpaceReclaimed", 0),
-                      err);
-}
-
 int api_plugin_list(void *context, struct request *request, struct reply *reply, struct error *err)
 {
     (void)context;

@@ -13,6 +13,7 @@
 void reply_release(struct reply *reply)
 {
     free(reply->body);
+    free(reply->path_stat);
     if (reply->source.release)
         reply->source.release(reply->source.data);
     if (reply->hijack.release)

@@ -46,6 +46,7 @@ struct reply {
     unsigned status;
     const char *content_type; /* static text, or NULL: no such header */
     bool no_cache;            /* as docker's _ping */
+    char *path_stat;          /* X-Docker-Container-Path-Stat, malloc'd, or NULL */
     char *body;
     size_t length;
     struct reply_source source;

@@ -28,6 +28,8 @@ static bool add_headers(const struct exchange *exchange, struct MHD_Response *re
            add_header(response, "Docker-Experimental", "false") &&
            add_header(response, "Ostype", "linux") &&
            add_header(response, "Server", server->server_header) &&
+           (!reply->path_stat ||
+            add_header(response, "X-Docker-Container-Path-Stat", reply->path_stat)) &&
            (!reply->content_type || add_header(response, "Content-Type", reply->content_type)) &&
            (!reply->no_cache ||
             (add_header(response, "Cache-Control", "no-cache, no-store, must-revalidate") &&

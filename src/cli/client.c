@@ -46,6 +46,7 @@ struct client_call {
     bool is_done;
     CURLcode result;
     int server_minor; /* from the Api-Version header, -1 without */
+    char **path_stat; /* where that header goes, or NULL */
 };
 
 /* sockaddr_un has room for 107 characters; a longer path goes through its directory. */
@@ -150,6 +151,21 @@ int client_error_from_answer(int status, const char *body, size_t length, struct
                            message[0] ? "" : "no message");
 }
 
+static void take_path_stat(struct client_call *call, const char *bytes, size_t length)
+{
+    static const char name[] = "x-docker-container-path-stat:";
+    size_t skip = sizeof(name) - 1;
+
+    if (!call->path_stat || length <= skip || strncasecmp(bytes, name, skip) != 0)
+        return;
+    while (skip < length && bytes[skip] == ' ')
+        skip++;
+    while (length > skip && strchr("\r\n ", bytes[length - 1]))
+        length--;
+    free(*call->path_stat);
+    *call->path_stat = strndup(bytes + skip, length - skip);
+}
+
 static size_t on_header(char *bytes, size_t size, size_t count, void *data)
 {
     static const char name[] = "api-version:";
@@ -159,6 +175,7 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *data)
 
     if (length > HEAD_LINE_MAX)
         return 0;
+    take_path_stat(call, bytes, length);
     if (length <= 2 && call->status != 100) {
         call->has_head = true;
     } else if (length >= 5 && memcmp(bytes, "HTTP/", 5) == 0) {
@@ -311,6 +328,8 @@ static int set_options(struct client_call *call, const struct client_request *re
     curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
     /* last: POSTFIELDS and POST set a method of their own */
     curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, request->method);
+    if (string_equal(request->method, "HEAD"))
+        curl_easy_setopt(call->easy, CURLOPT_NOBODY, 1L);
     return 0;
 }
 
@@ -328,6 +347,7 @@ static int call_new(struct client *client, const struct client_request *request,
     call->client = client;
     call->upload = -EBADF;
     call->server_minor = -1;
+    call->path_stat = request->ret_path_stat;
     call->receive = request->receive;
     call->data = request->data;
     call->err = err;
@@ -437,7 +457,6 @@ static int negotiate(struct client *client, struct error *err)
     r = call_new(client, &request, &call, err);
     if (r < 0)
         return r;
-    curl_easy_setopt(call->easy, CURLOPT_NOBODY, 1L);
     r = client_call_finish(call, NULL, err);
     if (r < 0)
         return r;

@@ -35,6 +35,7 @@ struct client_request {
     int upload;                /* descriptor whose content is the body, when content_type is set */
     const char *content_type;  /* of the upload */
     const char *registry_auth; /* X-Registry-Auth header or NULL */
+    char **ret_path_stat;      /* NULL, or gets X-Docker-Container-Path-Stat, malloc'd */
     client_receiver *receive;  /* NULL: the body is collected */
     void *data;
 };

@@ -50,6 +50,7 @@ static const struct {
     {"container", "/containers/", "/json"},
     {"image", "/images/", "/json"},
     {"network", "/networks/", ""},
+    {"volume", "/volumes/", ""},
 };
 
 static int get(struct cli *cli, size_t kind, const char *name, bool size, json_t **ret,
@@ -156,6 +157,11 @@ static int run_network(struct cli *cli, const struct options *options, struct er
     return inspect(cli, options, "network", false, err);
 }
 
+static int run_volume(struct cli *cli, const struct options *options, struct error *err)
+{
+    return inspect(cli, options, "volume", false, err);
+}
+
 const struct command command_inspect = {
     .name = "inspect",
     .usage = "[OPTIONS] NAME|ID [NAME|ID...]",
@@ -194,4 +200,14 @@ const struct command command_network_inspect = {
     .min_arguments = 1,
     .max_arguments = ARGUMENTS_ANY,
     .run = run_network,
+};
+
+const struct command command_volume_inspect = {
+    .name = "volume inspect",
+    .usage = "[OPTIONS] VOLUME [VOLUME...]",
+    .summary = "Display detailed information on one or more volumes",
+    .options = plain_options,
+    .min_arguments = 1,
+    .max_arguments = ARGUMENTS_ANY,
+    .run = run_volume,
 };

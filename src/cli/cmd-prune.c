@@ -1,4 +1,4 @@
-/* prune (containers) and image prune. */
+/* prune (containers), image prune and volume prune. */
 #include "cli/command.h"
 #include "cli/commands.h"
 
@@ -37,6 +37,19 @@ static const struct cli_option image_options[] = {
     {.name = NULL},
 };
 
+static const struct cli_option volume_options[] = {
+    {.name = "all",
+     .letter = 'a',
+     .type = OPTION_BOOL,
+     .help = "Remove all unused volumes, not just anonymous ones"},
+    {.name = "filter",
+     .type = OPTION_LIST,
+     .value = "filter",
+     .help = "Provide filter values (e.g. \"label=<label>\")"},
+    {.name = "force", .letter = 'f', .type = OPTION_BOOL, .help = "Do not prompt for confirmation"},
+    {.name = NULL},
+};
+
 /* Only a line that starts with y or Y is a yes. */
 static bool confirm(struct cli *cli, const char *warning)
 {
@@ -70,13 +83,26 @@ static void print_reclaimed(struct cli *cli, const json_t *answer)
     fprintf(cli->out, "Total reclaimed space: %s\n", format_size(bytes, 4, size));
 }
 
+/* A heading and a line each, and an empty line; nothing for an empty list. */
+static void print_deleted(struct cli *cli, const char *heading, const json_t *deleted)
+{
+    json_t *id = NULL;
+    size_t i = 0;
+
+    if (json_array_size(deleted) == 0)
+        return;
+    fprintf(cli->out, "%s\n", heading);
+    json_array_foreach ((json_t *)(uintptr_t)deleted, i, id) {
+        text_print(cli->out, string_or(json_string_value(id), ""));
+        fputc('\n', cli->out);
+    }
+    fputc('\n', cli->out);
+}
+
 static int run_containers(struct cli *cli, const struct options *options, struct error *err)
 {
     CLEANUP_JSON json_t *filters = json_object();
     CLEANUP_JSON json_t *answer = NULL;
-    json_t *deleted = NULL;
-    json_t *id = NULL;
-    size_t i = 0;
     int r = filters_add_list(filters, options_list(options, "filter"), err);
 
     if (r < 0)
@@ -87,15 +113,31 @@ static int run_containers(struct cli *cli, const struct options *options, struct
     r = post(cli, "/containers/prune", filters, &answer, err);
     if (r < 0)
         return r;
-    deleted = json_object_get(answer, "ContainersDeleted");
-    if (json_array_size(deleted) > 0)
-        fprintf(cli->out, "Deleted Containers:\n");
-    json_array_foreach (deleted, i, id) {
-        text_print(cli->out, string_or(json_string_value(id), ""));
-        fputc('\n', cli->out);
-    }
-    if (json_array_size(deleted) > 0)
-        fputc('\n', cli->out);
+    print_deleted(cli, "Deleted Containers:", json_object_get(answer, "ContainersDeleted"));
+    print_reclaimed(cli, answer);
+    return 0;
+}
+
+static int run_volumes(struct cli *cli, const struct options *options, struct error *err)
+{
+    CLEANUP_JSON json_t *filters = json_object();
+    CLEANUP_JSON json_t *answer = NULL;
+    bool all = options_flag(options, "all");
+    int r = filters_add_list(filters, options_list(options, "filter"), err);
+
+    if (r == 0 && all)
+        r = filters_add(filters, "all", "true", err);
+    if (r < 0)
+        return r;
+    if (!options_flag(options, "force") &&
+        !confirm(cli, all ? "This will remove all local volumes not used by at least one container."
+                          : "This will remove anonymous local volumes not used by at least one "
+                            "container."))
+        return error_set(err, -ECANCELED, "volume prune has been cancelled");
+    r = post(cli, "/volumes/prune", filters, &answer, err);
+    if (r < 0)
+        return r;
+    print_deleted(cli, "Deleted Volumes:", json_object_get(answer, "VolumesDeleted"));
     print_reclaimed(cli, answer);
     return 0;
 }
@@ -161,4 +203,13 @@ const struct command command_image_prune = {
     .options = image_options,
     .max_arguments = 0,
     .run = run_images,
+};
+
+const struct command command_volume_prune = {
+    .name = "volume prune",
+    .usage = "[OPTIONS]",
+    .summary = "Remove unused local volumes",
+    .options = volume_options,
+    .max_arguments = 0,
+    .run = run_volumes,
 };

@@ -9,9 +9,12 @@ struct error;
 extern const struct command command_attach;
 extern const struct command command_compute_kill;
 extern const struct command command_compute_ls;
+extern const struct command command_cp;
 extern const struct command command_create;
+extern const struct command command_diff;
 extern const struct command command_events;
 extern const struct command command_exec;
+extern const struct command command_export;
 extern const struct command command_image_inspect;
 extern const struct command command_image_prune;
 extern const struct command command_images;
@@ -36,9 +39,15 @@ extern const struct command command_start;
 extern const struct command command_stop;
 extern const struct command command_tag;
 extern const struct command command_top;
+extern const struct command command_update;
 extern const struct command command_version;
 extern const struct command command_vm_console;
 extern const struct command command_vm_probe;
+extern const struct command command_volume_create;
+extern const struct command command_volume_inspect;
+extern const struct command command_volume_ls;
+extern const struct command command_volume_prune;
+extern const struct command command_volume_rm;
 extern const struct command command_wait;
 
 /* Prints an error as the command at work does, and returns `status`. */

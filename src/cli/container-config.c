@@ -337,10 +337,8 @@ static int security(const char *text, json_t *config, json_t *host, struct error
     return 0;
 }
 
-/* "no", "always", "unless-stopped", "on-failure[:N]" */
-static int put_restart(const struct options *options, json_t *host, struct error *err)
+int container_config_restart(const char *text, json_t *host, struct error *err)
 {
-    const char *text = options_text(options, "restart");
     const char *colon = strchr(text, ':');
     CLEANUP_FREE char *name = strndup(text, strcspn(text, ":"));
     json_t *policy = container_config_object(host, "RestartPolicy");
@@ -352,14 +350,23 @@ static int put_restart(const struct options *options, json_t *host, struct error
         return error_set_class(err, ERROR_INVALID,
                                "invalid restart policy format: maximum retry count "
                                "must be an integer");
-    if (options_flag(options, "rm") && !string_equal(name, "no") && *name)
-        return error_set_class(err, ERROR_INVALID,
-                               "conflicting options: cannot specify both --restart "
-                               "and --rm");
     if (json_put_string(policy, "Name", name) < 0 ||
         json_put_i64(policy, "MaximumRetryCount", retries) < 0)
         return error_oom(err);
     return 0;
+}
+
+static int put_restart(const struct options *options, json_t *host, struct error *err)
+{
+    const char *text = options_text(options, "restart");
+    bool none =
+        !*text || *text == ':' || string_equal(text, "no") || string_starts_with(text, "no:");
+
+    if (options_flag(options, "rm") && !none)
+        return error_set_class(err, ERROR_INVALID,
+                               "conflicting options: cannot specify both --restart "
+                               "and --rm");
+    return container_config_restart(text, host, err);
 }
 
 static int put_network(const struct options *options, json_t *config, json_t *host,
@@ -490,6 +497,8 @@ int container_config_build(const struct options *options, bool detach, json_t **
         r = each(options_list(options, "expose"), config, host, expose, err);
     if (r == 0)
         r = each(options_list(options, "volume"), config, host, container_config_volume, err);
+    if (r == 0)
+        r = each(options_list(options, "mount"), config, host, container_config_mount, err);
     if (r == 0)
         r = each(options_list(options, "device"), config, host, device, err);
     if (r == 0)

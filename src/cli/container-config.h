@@ -26,6 +26,7 @@ int container_config_env(const struct options *options, json_t **ret, struct err
 /* Parsers of single values, each into `host` (the HostConfig) and `config`. */
 int container_config_port(const char *text, json_t *config, json_t *host, struct error *err);
 int container_config_volume(const char *text, json_t *config, json_t *host, struct error *err);
+int container_config_mount(const char *text, json_t *config, json_t *host, struct error *err);
 int container_config_device(const char *text, json_t *host, struct error *err);
 int container_config_ulimit(const char *text, json_t *host, struct error *err);
 
@@ -33,5 +34,8 @@ int container_config_ulimit(const char *text, json_t *host, struct error *err);
  * out of memory. */
 json_t *container_config_array(json_t *object, const char *name);
 json_t *container_config_object(json_t *object, const char *name);
+
+/* Reads "no", "always", "unless-stopped", "on-failure[:N]" into host's RestartPolicy. */
+int container_config_restart(const char *text, json_t *host, struct error *err);
 
 #endif

@@ -87,6 +87,10 @@
         {.name = "memory-swap",                                                                    \
          .type = OPTION_BYTES,                                                                     \
          .help = "Swap limit equal to memory plus swap: '-1' to enable unlimited swap"},           \
+        {.name = "mount",                                                                          \
+         .type = OPTION_LIST,                                                                      \
+         .value = "mount",                                                                         \
+         .help = "Attach a filesystem mount to the container"},                                    \
         {.name = "name", .type = OPTION_STRING, .help = "Assign a name to the container"},         \
         {.name = "network",                                                                        \
          .type = OPTION_STRING,                                                                    \

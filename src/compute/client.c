@@ -109,7 +109,7 @@ static void handle_answer(struct wire_connection *connection, json_t *ok, const 
         client->failure = *error;
 }
 
-static int begin_call(struct compute_client *client, const char *op, json_t *arguments,
+int client_begin_call(struct compute_client *client, const char *op, json_t *arguments,
                       struct error *err)
 {
     client->answered = false;
@@ -119,7 +119,7 @@ static int begin_call(struct compute_client *client, const char *op, json_t *arg
     return wire_connection_request(client->connection, op, arguments, handle_answer, client, err);
 }
 
-static int end_call(struct compute_client *client, const char *op, json_t **ret, struct error *err)
+int client_end_call(struct compute_client *client, const char *op, json_t **ret, struct error *err)
 {
     while (!client->answered) {
         int r =
@@ -143,9 +143,9 @@ static int end_call(struct compute_client *client, const char *op, json_t **ret,
 int compute_client_call(struct compute_client *client, const char *op, json_t *arguments,
                         json_t **ret, struct error *err)
 {
-    int r = begin_call(client, op, arguments, err);
+    int r = client_begin_call(client, op, arguments, err);
 
-    return r < 0 ? r : end_call(client, op, ret, err);
+    return r < 0 ? r : client_end_call(client, op, ret, err);
 }
 
 /* --- events --- */
@@ -292,10 +292,10 @@ static int call_with_streams(struct compute_client *client, const char *op, json
         return r;
     }
     /* First the request, then the channels: so the worker knows them when credit arrives. */
-    r = begin_call(client, op, arguments, err);
+    r = client_begin_call(client, op, arguments, err);
     if (r >= 0)
         r = open_streams(client, ids, err);
-    return r < 0 ? r : end_call(client, op, ret, err);
+    return r < 0 ? r : client_end_call(client, op, ret, err);
 }
 
 int compute_client_attach(struct compute_client *client, const struct compute_streams *streams,

@@ -1,4 +1,4 @@
-/* The inside of a client, shared by client.c and client_pump.c. */
+/* The inside of a client, shared by client.c, client_pump.c and archive.c. */
 #ifndef HULL_COMPUTE_CLIENT_INTERNAL_H
 #define HULL_COMPUTE_CLIENT_INTERNAL_H
 
@@ -41,6 +41,11 @@ struct compute_client {
     struct wire_queue output; /* on its way to the hijacked connection; at most two windows */
     bool multiplexed;
 };
+
+/* The two halves of compute_client_call(), in client.c. */
+int client_begin_call(struct compute_client *client, const char *op, json_t *arguments,
+                      struct error *err);
+int client_end_call(struct compute_client *client, const char *op, json_t **ret, struct error *err);
 
 /* Handlers of the streams, in client_pump.c. */
 extern const struct wire_channel_handler client_input_handler;

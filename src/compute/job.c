@@ -174,7 +174,8 @@ static int read_members(const json_t *json, struct compute_job *job, struct erro
     if (r < 0)
         return error_set_class(err, ERROR_INVALID, "unknown isolation '%s'", isolation);
     job->isolation = (enum compute_isolation)r;
-    if ((r = json_get_bool(json, "terminal", &job->terminal, err)) < 0 ||
+    if ((r = json_get_bool(json, "files", &job->files, err)) < 0 ||
+        (r = json_get_bool(json, "terminal", &job->terminal, err)) < 0 ||
         (r = json_get_bool(json, "open_stdin", &job->open_stdin, err)) < 0 ||
         (r = json_get_bool(json, "stdin_once", &job->stdin_once, err)) < 0 ||
         (r = read_log(json, &job->log, err)) < 0 ||
@@ -250,6 +251,7 @@ static int write_members(json_t *json, const struct compute_job *job)
     }
     if (json_put(json, "log", log) < 0 ||
         json_put_string(json, "isolation", compute_isolation_to_string(job->isolation)) < 0 ||
+        json_put_bool(json, "files", job->files) < 0 ||
         json_put_bool(json, "terminal", job->terminal) < 0 ||
         json_put_bool(json, "open_stdin", job->open_stdin) < 0 ||
         json_put_bool(json, "stdin_once", job->stdin_once) < 0 ||

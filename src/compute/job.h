@@ -32,6 +32,7 @@ struct compute_job {
     char *name;
     char *owner; /* "hulld", for `hull compute ls` */
     enum compute_isolation isolation;
+    bool files;        /* nothing is started: the container's files are served, see worker.h */
     char *directory;   /* the container's directory: config.json, exit.json */
     char *runtime_dir; /* <state>/containers/<id>: worker.sock, worker.pid */
     bool terminal;

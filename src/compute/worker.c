@@ -56,7 +56,10 @@ static void deadline_passed(struct loop_source *source, uint32_t events)
     case WORKER_NO_DEADLINE:
         break;
     case WORKER_DEADLINE_IDLE:
-        worker->done = true;
+        if (worker->status == WORKER_RUNNING)
+            worker_begin_end(worker);
+        else
+            worker->done = true;
         break;
     case WORKER_DEADLINE_BOOT:
         (void)error_set_class(&error, ERROR_UNAVAILABLE, "the utility VM did not answer in time");
@@ -88,6 +91,16 @@ void worker_set_deadline(struct worker *worker, enum worker_deadline deadline, u
     (void)loop_timer_set(&worker->timer, deadline == WORKER_NO_DEADLINE ? 0 : ms);
 }
 
+void worker_await_client(struct worker *worker)
+{
+    bool files = worker->job->files;
+
+    if (worker->n_clients == 0 &&
+        (worker->status == WORKER_IDLE || (files && worker->status == WORKER_RUNNING)))
+        worker_set_deadline(worker, WORKER_DEADLINE_IDLE,
+                            files ? WORKER_FILES_IDLE_MS : WORKER_IDLE_MS);
+}
+
 /* --- state changes --- */
 
 static void answer_starter(struct worker *worker, const struct error *error)
@@ -116,6 +129,7 @@ void worker_started(struct worker *worker, pid_t pid)
     worker_broadcast(
         worker, "started",
         json_pack("{s:i,s:I}", "pid", (int)pid, "time", (json_int_t)worker->record.started));
+    worker_await_client(worker);
 }
 
 static void set_record(struct worker *worker, int code, const char *reason)
@@ -206,6 +220,10 @@ void worker_kill(struct worker *worker, const char *reason)
     }
     if (worker->status >= WORKER_ENDING)
         return;
+    if (worker->status == WORKER_RUNNING && worker->job->files) {
+        worker_begin_end(worker);
+        return;
+    }
     if (worker->status == WORKER_RUNNING && !worker->vm && send_signal(worker, SIGKILL, true) >= 0)
         return;
     (void)error_set(&error, -ECANCELED, "%s", reason);
@@ -216,7 +234,8 @@ void worker_kill(struct worker *worker, const char *reason)
 
 void worker_stop(struct worker *worker)
 {
-    if (worker->status != WORKER_RUNNING || send_signal(worker, SIGTERM, false) < 0)
+    if (worker->status != WORKER_RUNNING || worker->job->files ||
+        send_signal(worker, SIGTERM, false) < 0)
         worker_kill(worker, "stopped with its worker");
     else
         worker_set_deadline(worker, WORKER_DEADLINE_STOP, WORKER_STOP_MS);
@@ -233,7 +252,8 @@ static void finish(struct worker *worker)
     worker->status = WORKER_EXITED;
     log_file_close(&worker->log);
     worker->record.finished = timestamp_now();
-    if (exit_record_write(worker->job->directory, &worker->record, &error) < 0)
+    if (!worker->job->files &&
+        exit_record_write(worker->job->directory, &worker->record, &error) < 0)
         worker_note(worker, "%s", error.message);
     worker_stop_listening(worker);
     worker_streams_finish(worker);
@@ -292,7 +312,7 @@ static int open_worker(struct worker *worker, const char *directory, struct erro
         (r = log_file_open(&worker->log, &worker->job->log, err)) < 0 ||
         (r = write_pid(worker, err)) < 0 || (r = worker_listen(worker, err)) < 0)
         return r;
-    worker_set_deadline(worker, WORKER_DEADLINE_IDLE, WORKER_IDLE_MS);
+    worker_await_client(worker);
     return 0;
 }
 

@@ -23,6 +23,11 @@
  * stdin_once and no terminal it is closed when the first of them has finished or gone; otherwise it
  * stays open.
  *
+ * A worker whose job says `files` serves the files of a container that does not run: `start` makes
+ * the agent mount the root (`files`) and nothing else, there is no log and no exit record, and it
+ * ends in good order when it has had no client for WORKER_FILES_IDLE_MS, or at `kill`: what was
+ * written must be on a VM's disk before the next one is given that.
+ *
  * The guest of a VM is hostile: a violation of the protocol, or its silence, ends the VM, and the
  * container's record is code 137 with the reason.
  *
@@ -38,6 +43,7 @@ struct worker;
 enum {
     WORKER_CLIENTS_MAX = 64,
     WORKER_IDLE_MS = 30 * 1000,
+    WORKER_FILES_IDLE_MS = 5 * 1000, /* docker cp makes several requests */
     WORKER_BOOT_MS = 30 * 1000,
     WORKER_BOOT_TCG_MS = 90 * 1000,
     WORKER_POWER_OFF_MS = 10 * 1000,

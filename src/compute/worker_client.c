@@ -31,8 +31,7 @@ static void client_free(struct worker_client *client)
     list_remove(&client->node);
     worker->n_clients--;
     free(client);
-    if (worker->n_clients == 0 && worker->status == WORKER_IDLE)
-        worker_set_deadline(worker, WORKER_DEADLINE_IDLE, WORKER_IDLE_MS);
+    worker_await_client(worker);
 }
 
 void worker_clients_free(struct worker *worker)
@@ -130,16 +129,37 @@ static int op_forward(struct worker_client *client, uint64_t id, json_t *request
     return 1;
 }
 
+static int op_update(struct worker_client *client, uint64_t id, json_t *request, json_t **ret,
+                     struct error *err)
+{
+    if (client->worker->job->isolation == COMPUTE_PROCESS)
+        return op_forward(client, id, request, ret, err);
+    if (client->worker->status != WORKER_RUNNING)
+        return error_set_class(err, ERROR_CONFLICT, "the container is not running");
+    return worker_update_vm(client, id, request, err);
+}
+
 /* serve: 0: *ret is the answer (NULL: an empty one), 1: it is answered elsewhere or later. */
 static const struct {
     const char *name;
     int (*serve)(struct worker_client *client, uint64_t id, json_t *request, json_t **ret,
                  struct error *err);
 } ops[] = {
-    {"start", op_start},    {"attach", op_attach},  {"state", op_state},
-    {"wait", op_wait},      {"kill", op_kill},      {"exec", op_forward},
-    {"signal", op_forward}, {"resize", op_forward}, {"processes", op_forward},
-    {"update", op_forward}, {"freeze", op_forward},
+    {"start", op_start},
+    {"attach", op_attach},
+    {"state", op_state},
+    {"wait", op_wait},
+    {"kill", op_kill},
+    {"exec", op_forward},
+    {"signal", op_forward},
+    {"resize", op_forward},
+    {"processes", op_forward},
+    {"update", op_update},
+    {"freeze", op_forward},
+    {"stat-path", op_forward},
+    {"archive-read", op_forward},
+    {"archive-write", op_forward},
+    {"changes", op_forward},
 };
 
 static void handle_request(struct wire_connection *connection, uint64_t id, const char *op,

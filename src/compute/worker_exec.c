@@ -1,4 +1,4 @@
-/* Requests that are passed on to the agent, and the streams of `exec`. */
+/* Requests that are passed on to the agent, and their streams. */
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/strings.h"
@@ -252,25 +252,26 @@ static int send_forward(struct worker_client *client, struct forward *forward, c
     uint32_t agent_ids[RELAYS];
     int r;
 
-    if (!string_equal(op, "exec"))
+    if (!json_object_get(message, "streams") && !string_equal(op, "exec"))
         return wire_connection_request(worker->link, op, json_incref(message), forward_answered,
                                        forward, err);
-    if ((r = exec_add(worker, message, &forward->exec, err)) < 0)
+    if (string_equal(op, "exec") && (r = exec_add(worker, message, &forward->exec, err)) < 0)
         return r;
     r = renumber(worker, message, client_ids, agent_ids, err);
     if (r >= 0)
         r = wire_connection_request(worker->link, op, json_incref(message), forward_answered,
                                     forward, err);
     if (r < 0) {
-        exec_free(worker, forward->exec);
+        if (forward->exec)
+            exec_free(worker, forward->exec);
         return r;
     }
     for (int i = 0; i < RELAYS; i++) {
         /* A stream that cannot be joined is one less; the agent is told, the client sees it end. */
         if (client_ids[i] &&
             relay_open(worker, client, client_ids[i], agent_ids[i], i == 0, err) < 0)
-            worker_note(worker, "exec %s lacks %s: %s", forward->exec->id, stream_names[i],
-                        err->message);
+            worker_note(worker, "%s %s lacks %s: %s", op, forward->exec ? forward->exec->id : "",
+                        stream_names[i], err->message);
     }
     return 0;
 }

@@ -74,6 +74,7 @@ struct worker {
     struct agent *agent; /* process */
     struct vm *vm;       /* hyperv */
     bool vm_ended;
+    bool updating; /* an `update` is on its way to the guest */
     bool user_published;
     struct error lost; /* why the link or the VM was lost, found in a handler */
 
@@ -102,6 +103,8 @@ void worker_note(struct worker *worker, const char *format, ...)
 void worker_set_deadline(struct worker *worker, enum worker_deadline deadline, unsigned ms);
 /* The container is over: 137 and `reason`, unless a record was complete already. */
 void worker_lose(struct worker *worker, const struct error *reason);
+/* Nobody is connected: it waits for a while and ends. */
+void worker_await_client(struct worker *worker);
 /* create or start failed. */
 void worker_start_failed(struct worker *worker, const struct error *error);
 void worker_started(struct worker *worker, pid_t pid);
@@ -142,8 +145,14 @@ bool worker_streams_drained(const struct worker *worker);
 void worker_drop_stalled(struct worker *worker);
 void worker_streams_free(struct worker *worker);
 
+/* worker_update.c */
+/* Serves `update` of a container in a utility VM; 1: it is answered later. */
+int worker_update_vm(struct worker_client *client, uint64_t id, json_t *request, struct error *err);
+/* Bytes of the VM. */
+uint64_t worker_memory(const struct compute_job *job);
+
 /* worker_exec.c */
-/* Passes a request to the agent and its answer back; opens and joins the streams of an exec. */
+/* Passes a request to the agent and its answer back; opens and joins its streams. */
 void worker_forward(struct worker_client *client, uint64_t id, const char *op, json_t *request);
 /* False when no such exec runs. */
 bool worker_exec_ended(struct worker *worker, const char *id);

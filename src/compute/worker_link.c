@@ -26,9 +26,11 @@ static int carry_file(const struct worker *worker, json_t *mount, json_t *files,
     CLEANUP(buffer_release) struct buffer content = BUFFER_INIT(GUEST_FILE_SIZE_MAX);
     struct stat status;
 
-    if (!source || !string_starts_with(source, worker->job->directory) ||
-        source[strlen(worker->job->directory)] != '/' || lstat(source, &status) < 0 ||
-        !S_ISREG(status.st_mode))
+    bool own = source && string_starts_with(source, worker->job->directory) &&
+               source[strlen(worker->job->directory)] == '/';
+    if (own && worker->job->files && lstat(source, &status) < 0 && errno == ENOENT)
+        return 0; /* it was never started */
+    if (!own || lstat(source, &status) < 0 || !S_ISREG(status.st_mode))
         return error_set_class(err, ERROR_INVALID,
                                "the mount on '%s' cannot be shared with a utility VM",
                                string_or(destination, "?"));
@@ -131,6 +133,7 @@ static int read_config(const struct worker *worker, json_t **ret, struct error *
     return r < 0 ? error_wrap(err, r, "%s", path) : 0;
 }
 
+/* plan: of the container's streams; NULL: for `files`. */
 static int make_create(struct worker *worker, json_t *plan, json_t **ret, struct error *err)
 {
     const struct compute_job *job = worker->job;
@@ -141,10 +144,14 @@ static int make_create(struct worker *worker, json_t *plan, json_t **ret, struct
 
     if (r < 0)
         return r;
-    request = json_pack("{s:s,s:O,s:o,s:o,s:O,s:I}", "container", job->id, "config", config,
-                        "rootfs", guest ? guest_rootfs(job) : host_rootfs(job), "interfaces",
-                        interfaces_of(job), "streams", plan, "clock", (json_int_t)timestamp_now());
-    if (!request)
+    request = json_pack("{s:s,s:O,s:o,s:I}", "container", job->id, "config", config, "rootfs",
+                        guest ? guest_rootfs(job) : host_rootfs(job), "clock",
+                        (json_int_t)timestamp_now());
+    if (!request || (plan && (json_put(request, "interfaces", interfaces_of(job)) < 0 ||
+                              json_put(request, "streams", json_incref(plan)) < 0)))
+        return error_oom(err);
+    if (guest && vm_resizes_memory(job->engine) &&
+        json_put_i64(request, "memory", (int64_t)worker_memory(job)) < 0)
         return error_oom(err);
     if (guest && (r = carry_files(worker, request, config, err)) < 0)
         return r;
@@ -211,6 +218,35 @@ static void created(struct wire_connection *connection, json_t *ok, const struct
         worker_start_failed(worker, &failure);
 }
 
+static void files_mounted(struct wire_connection *connection, json_t *ok, const struct error *error,
+                          void *data)
+{
+    struct worker *worker = data;
+
+    (void)connection;
+    (void)ok;
+    if (worker->status != WORKER_STARTING)
+        return;
+    if (error) {
+        worker_start_failed(worker, error);
+        return;
+    }
+    worker_set_deadline(worker, WORKER_NO_DEADLINE, 0);
+    worker_started(worker, 0);
+}
+
+static void mount_files(struct worker *worker)
+{
+    struct error error = ERROR_INIT;
+    json_t *request = NULL;
+    int r = make_create(worker, NULL, &request, &error);
+
+    if (r >= 0)
+        r = wire_connection_request(worker->link, "files", request, files_mounted, worker, &error);
+    if (r < 0)
+        worker_start_failed(worker, &error);
+}
+
 static void handle_ready(struct wire_connection *connection, void *data)
 {
     struct worker *worker = data;
@@ -221,6 +257,10 @@ static void handle_ready(struct wire_connection *connection, void *data)
 
     if (worker->status != WORKER_STARTING)
         return;
+    if (worker->job->files) {
+        mount_files(worker);
+        return;
+    }
     plan = worker_streams_plan(worker);
     r = plan ? make_create(worker, plan, &request, &error) : error_oom(&error);
     if (r >= 0)

@@ -67,6 +67,12 @@ static void vm_has_ended(struct vm *vm, bool clean, const char *reason, void *da
 
 static const struct vm_events vm_events_template = {.ended = vm_has_ended};
 
+/* What the container's last run left there is not overwritten for its files' sake. */
+static char *console_path(const struct compute_job *job)
+{
+    return path_join(job->files ? job->runtime_dir : job->directory, "console.log");
+}
+
 static int fill_disks(const struct compute_job *job, struct vm_config *config, struct error *err)
 {
     size_t n = strv_length(job->lower);
@@ -85,7 +91,7 @@ static int fill_disks(const struct compute_job *job, struct vm_config *config, s
 static int place_vm(struct worker *worker, struct error *err)
 {
     const struct compute_job *job = worker->job;
-    CLEANUP_FREE char *console = path_join(job->directory, "console.log");
+    CLEANUP_FREE char *console = console_path(job);
     CLEANUP_FREE char *runtime = path_join(job->runtime_dir, "vm");
     struct vm_events events = vm_events_template;
     int r;
@@ -100,7 +106,7 @@ static int place_vm(struct worker *worker, struct error *err)
                   .initramfs = job->initramfs,
                   .x86_initramfs = job->x86_initramfs,
                   .qemu = job->qemu},
-        .memory = job->memory ? job->memory : VM_MEMORY_DEFAULT,
+        .memory = worker_memory(job),
         .cpus = job->cpus,
         .nic = {.link = job->nic_link, .mac = job->nic_mac},
         .console_path = console,
@@ -165,7 +171,7 @@ static void make_line(char *text)
 
 void worker_quote_console(const struct worker *worker, struct error *error)
 {
-    CLEANUP_FREE char *path = path_join(worker->job->directory, "console.log");
+    CLEANUP_FREE char *path = console_path(worker->job);
     char tail[WORKER_CONSOLE_TAIL + 1];
     struct error whole = ERROR_INIT;
     struct stat status;

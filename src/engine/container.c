@@ -87,6 +87,7 @@ struct container *container_free(struct container *container)
     json_decref(container->config);
     json_decref(container->host_config);
     json_decref(container->ports);
+    json_decref(container->mount_points);
     free(container->name);
     free(container->image_name);
     free(container->image_id);
@@ -220,6 +221,8 @@ json_t *container_to_document(const struct container *container)
                             vm_engine_to_string((enum vm_engine)container->vm_engine));
     r = r ?: json_put_i64(document, "created", container->created);
     r = r ?: json_put_string(document, "network", container->network);
+    if (r == 0 && container->mount_points)
+        r = json_put(document, "mount_points", json_incref(container->mount_points));
     if (r == 0)
         r = json_put(document, "state", state_to_json(container));
     return r < 0 ? NULL : TAKE_PTR(document);
@@ -341,6 +344,10 @@ static int fields_from_document(struct container *container, const json_t *docum
     if ((r = json_get_object(document, "host_config", &object, err)) < 1)
         return r < 0 ? r : error_set(err, -EINVAL, "host_config is missing");
     container->host_config = json_incref(object);
+    r = json_get_array(document, "mount_points", &object, err);
+    if (r < 0)
+        return r;
+    container->mount_points = r > 0 ? json_incref(object) : NULL;
     return state_from_json(container, document, err);
 }
 

@@ -60,7 +60,10 @@ struct container {
     bool open_stdin;
     bool stdin_once;
     bool auto_remove;
-    char *network;     /* "bridge", "none", "host" */
+    char *network; /* "bridge", "none", "host" */
+    /* mounts.c. What it is does not change; the members "hull" are [state]. NULL in what an engine
+     * without volumes has stored, until its next start. */
+    json_t *mount_points;
     char *directory;   /* <root>/containers/<id> */
     char *runtime_dir; /* <state>/containers/<id> */
 
@@ -81,6 +84,7 @@ struct container {
     bool cleaned;         /* [state] the last run's network and directories are given back */
     bool in_table;        /* [state] false once removed */
     bool start_requested; /* [state] between start and its outcome */
+    unsigned file_users;  /* [state] transfers of its files that are under way */
     unsigned restarts;    /* [state] restarts under way: --rm does not act */
     bool connected;       /* [state] the network event "connect" was emitted for this run */
 
@@ -91,6 +95,7 @@ struct container {
     struct net_endpoint endpoint; /* [operation] */
     json_t *ports;                /* [state] NetworkSettings.Ports while running, or NULL */
     uid_t vm_uid;                 /* [operation] leased user id of the VMM, 0 none */
+    bool volumes_mounted;         /* [operation] this run's volumes are counted */
 
     struct compute_client *events; /* loop thread: the connection that events arrive on */
     struct loop_source source;     /* loop thread */

@@ -13,6 +13,7 @@
 #include "engine/names.h"
 #include "engine/private.h"
 #include "engine/store.h"
+#include "engine/volume.h"
 #include "image/image.h"
 
 enum { NAME_TRIES = 64 };
@@ -177,9 +178,12 @@ int engine_container_create(struct engine *engine, const char *name, const char 
     if (r < 0)
         return r;
     r = create_on_disk(container, err);
+    if (r == 0)
+        r = container_volumes_make(container, err);
     if (r < 0) {
         leave_table(container);
         (void)container_erase(container, NULL);
+        container_volumes_remove(container);
         return r;
     }
     engine_emit_container(engine, container, "create", NULL);

@@ -14,6 +14,7 @@
 #include "base/timestamp.h"
 #include "engine/private.h"
 #include "engine/store.h"
+#include "engine/volume.h"
 #include "image/image.h"
 #include "net/network.h"
 
@@ -144,7 +145,8 @@ static int open_all(struct engine *engine, const struct engine_config *config, s
         (r = open_network(engine, err)) < 0)
         return r;
     engine->events = event_bus_new();
-    if (!engine->events)
+    engine->volumes = volume_table_new();
+    if (!engine->events || !engine->volumes)
         return error_oom(err);
     engine->janitor = janitor_new(err);
     if (!engine->janitor)
@@ -196,6 +198,7 @@ struct engine *engine_close(struct engine *engine)
         engine->janitor = janitor_free(engine->janitor);
     free_containers(engine);
     event_bus_free(engine->events);
+    volume_table_free(engine->volumes);
     net_free(engine->net);
     image_store_close(engine->images);
     store_close(engine->store);

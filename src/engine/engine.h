@@ -89,6 +89,10 @@ int engine_container_kill(struct engine *engine, const char *reference, const ch
                           struct error *err);
 int engine_container_pause(struct engine *engine, const char *reference, bool paused,
                            struct error *err);
+/* Changes limits and the restart policy, also of one that runs: `body` as of the API's
+ * /containers/{id}/update, which is completed. *ret_warnings: a new vector or NULL. */
+int engine_container_update(struct engine *engine, const char *reference, json_t *body,
+                            char ***ret_warnings, struct error *err);
 int engine_container_rename(struct engine *engine, const char *reference, const char *name,
                             struct error *err);
 
@@ -200,6 +204,44 @@ int engine_events_fd(const struct engine_subscription *subscription);
 int engine_events_next(struct engine_subscription *subscription, json_t **ret);
 struct engine_subscription *engine_events_unsubscribe(struct engine_subscription *subscription);
 
+/* --- files, seen from outside (engine/archive.c) ---
+ *
+ * The same whether the container runs, in either isolation: its agent does the work. `path` is the
+ * client's; a missing one is ERROR_NOT_FOUND in docker's words. */
+
+/* {"name", "size", "mode", "mtime", "linkTarget"}: docker's ContainerPathStat. */
+int engine_container_stat_path(struct engine *engine, const char *reference, const char *path,
+                               json_t **ret, struct error *err);
+
+/* A tar stream out of the container; of a path, or of all but its volumes. */
+struct engine_archive;
+int engine_archive_open(struct engine *engine, const char *reference, const char *path,
+                        struct engine_archive **ret, json_t **ret_stat, struct error *err);
+int engine_export_open(struct engine *engine, const char *reference, struct engine_archive **ret,
+                       struct error *err);
+/* Next bytes, borrowed until the next call: 1; 0: none now (wait on engine_archive_fd()); -ENODATA:
+ * the end; another error: it is not whole. */
+int engine_archive_next(struct engine_archive *archive, const void **ret, size_t *ret_length,
+                        struct error *err);
+int engine_archive_fd(const struct engine_archive *archive);
+struct engine_archive *engine_archive_close(struct engine_archive *archive);
+
+/* Makes the files of the tar that `fd` (borrowed) gives to its end, compressed or not, below a
+ * directory. A read-only root or volume is ERROR_FORBIDDEN. */
+struct engine_put_options {
+    const char *path;
+    bool keep_types; /* no directory takes the place of something else, nor the other way round */
+    bool own;        /* everything becomes the container's user's, if it has one */
+};
+struct image_monitor;
+int engine_archive_put(struct engine *engine, const char *reference,
+                       const struct engine_put_options *options, int fd,
+                       const struct image_monitor *monitor, struct error *err);
+
+/* JSON text, malloc'd: [{"Path", "Kind": 0 modified, 1 added, 2 deleted}]. */
+int engine_container_changes(struct engine *engine, const char *reference, char **ret,
+                             size_t *ret_length, struct error *err);
+
 /* --- images (engine/images.c): the image library plus what only the engine knows --- */
 struct image_store *engine_images(struct engine *engine);
 /* Emits an "image" event: action pull, load, import, tag, untag, delete. */
@@ -222,6 +264,20 @@ int engine_network_list(struct engine *engine, const json_t *filters, json_t **r
                         struct error *err);
 int engine_network_inspect(struct engine *engine, const char *reference, json_t **ret,
                            struct error *err);
+
+/* --- volumes (engine/volumes.c): driver "local" --- */
+/* {"Volumes", "Warnings"} */
+int engine_volume_list(struct engine *engine, const json_t *filters, json_t **ret,
+                       struct error *err);
+int engine_volume_inspect(struct engine *engine, const char *name, json_t **ret, struct error *err);
+/* `body`: {"Name", "Driver", "DriverOpts", "Labels"}, may be NULL. One that exists is success. */
+int engine_volume_create(struct engine *engine, const json_t *body, json_t **ret,
+                         struct error *err);
+/* force: one that does not exist is success. One that a container refers to is ERROR_CONFLICT. */
+int engine_volume_remove(struct engine *engine, const char *name, bool force, struct error *err);
+/* `named`: also those that somebody named, as before API 1.42; the filter "all" overrides it. */
+int engine_volume_prune(struct engine *engine, const json_t *filters, bool named, json_t **ret,
+                        struct error *err);
 
 /* --- system (engine/system.c) --- */
 int engine_info(struct engine *engine, json_t **ret, struct error *err);

@@ -99,7 +99,7 @@ static bool event_matches(const json_t *event, const json_t *filters)
     return filter_match(filters, "type", json_string_value(json_object_get(event, "Type"))) &&
            filter_match(filters, "scope", "local") && event_name_matches(event, filters) &&
            actor_matches(event, filters, "container") && actor_matches(event, filters, "image") &&
-           actor_matches(event, filters, "network") &&
+           actor_matches(event, filters, "network") && actor_matches(event, filters, "volume") &&
            filter_match_labels(filters, "label", attributes);
 }
 

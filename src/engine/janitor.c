@@ -44,7 +44,7 @@ static void janitor_ended(const struct janitor_task *task)
                  container->restarts == 0;
     }
     struct error err = ERROR_INIT;
-    if (remove && container_remove_locked(container, 0, &err) < 0)
+    if (remove && container_remove_locked(container, ENGINE_REMOVE_VOLUMES, &err) < 0)
         log_error("cannot remove container %s: %s", container->id, err.message);
 }
 

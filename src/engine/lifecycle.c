@@ -12,11 +12,13 @@
 #include "base/timestamp.h"
 #include "compute/client.h"
 #include "engine/private.h"
+#include "engine/volume.h"
 #include "image/image.h"
 
 enum {
     STOP_TIMEOUT_DEFAULT = 10, /* seconds, as docker */
     KILL_PATIENCE_MS = 10000,  /* how long a killed container may take to be gone */
+    FILES_PATIENCE_MS = 10000, /* how long a start waits for docker cp and the like */
     EXIT_PATIENCE_MS = 2000,   /* how long one whose worker does not answer may seem to run */
     EXIT_COMMAND_NOT_FOUND = 127,
     EXIT_COMMAND_REFUSED = 126,
@@ -95,7 +97,10 @@ static int start_locked(struct container *container, struct error *err)
 {
     struct error failure = ERROR_INIT;
     pid_t pid = 0;
-    int r = container_prepare(container, &failure);
+    /* Nobody else may have its writable layer mounted. */
+    int r = container_files_end(container, FILES_PATIENCE_MS, &failure);
+    if (r == 0)
+        r = container_prepare(container, &failure);
     if (r == 0) {
         container_network_event(container, true);
         {
@@ -168,7 +173,7 @@ int engine_container_start(struct engine *engine, const char *reference, struct 
     forget_restarts(container);
     r = start_locked(container, err);
     if (r < 0 && container->auto_remove)
-        (void)container_remove_locked(container, 0, NULL);
+        (void)container_remove_locked(container, ENGINE_REMOVE_VOLUMES, NULL);
     return r;
 }
 
@@ -538,6 +543,8 @@ int container_remove_locked(struct container *container, unsigned flags, struct 
             return error_set_class(err, ERROR_NOT_FOUND, "No such container: %s", container->id);
     }
     int r = end_for_removal(container, flags, err);
+    if (r == 0)
+        r = container_files_end(container, 0, err);
     if (r < 0)
         return r;
     {
@@ -558,6 +565,8 @@ int container_remove_locked(struct container *container, unsigned flags, struct 
     }
     engine_execs_forget(engine, container);
     container_leave_table(container);
+    if (flags & ENGINE_REMOVE_VOLUMES)
+        container_volumes_remove(container);
     {
         ENGINE_STATE(engine);
         engine_notify_waits(engine, container, ENGINE_NOTICE_REMOVED);

@@ -1,216 +1,324 @@
-/* What is mounted into a container besides its root: HostConfig.Binds, Mounts and Tmpfs. */
-#include <inttypes.h>
+/* What is mounted into a container besides its root: HostConfig.Binds, Mounts, VolumesFrom, Tmpfs
+ * and the image's volumes.
+ *
+ * At its creation all but Tmpfs becomes the container's list of mount points, which the store keeps
+ * and inspect shows: objects of the API's MountPoint with one more member, "hull", for what only
+ * the engine needs. A volume without a name gets one there. */
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/path.h"
+#include "base/random.h"
 #include "base/strings.h"
+#include "engine/mount_request.h"
 #include "engine/private.h"
+#include "engine/volume.h"
 #include "spec/runtime.h"
 
-enum { MOUNT_OPTIONS_MAX = 128 };
+#define OWN "hull" /* the member of a mount point that is not shown */
 
-/* One mount as the request names it, before it becomes an OCI mount. */
-struct mount_request {
-    const char *type; /* "bind" or "tmpfs" */
-    char *source;
-    char *target;
-    char *options;      /* comma-separated */
-    bool create_source; /* -v makes a missing directory, --mount does not */
-};
-
-static void mount_request_release(struct mount_request *request)
+static const char *text_of(const json_t *object, const char *name)
 {
-    free(request->source);
-    free(request->target);
-    free(request->options);
+    return string_or(json_string_value(json_object_get(object, name)), "");
 }
 
-static int check_target(const char *target, const char *whole, struct error *err)
+/* --- a request becomes a mount point --- */
+
+static json_t *own_members(const struct mount_request *request, bool anonymous)
 {
-    if (string_is_empty(target) || target[0] != '/')
-        return error_set_class(err, ERROR_INVALID,
-                               "invalid volume specification: '%s': invalid mount config for type "
-                               "\"bind\": invalid mount path: '%s' mount path must be absolute",
-                               whole, string_or(target, ""));
-    CLEANUP_FREE char *normal = path_normalize(target);
-    if (!normal)
-        return error_oom(err);
-    if (string_equal(normal, "/"))
-        return error_set_class(err, ERROR_INVALID,
-                               "invalid volume specification: '%s': invalid specification: "
-                               "destination can't be '/'",
-                               whole);
+    json_t *own = json_pack("{s:s, s:b, s:b, s:b}", "options", request->options, "create",
+                            request->create_source, "copy", request->copy, "anonymous", anonymous);
+    int r = own ? 0 : -ENOMEM;
+    if (r == 0 && request->labels)
+        r = json_put(own, "labels", json_deep_copy(request->labels));
+    if (r == 0 && request->driver_opts)
+        r = json_put(own, "driver_opts", json_deep_copy(request->driver_opts));
+    if (r == 0)
+        return own;
+    json_decref(own);
+    return NULL;
+}
+
+static int put_volume(const struct engine *engine, json_t *point, const char *name, bool anonymous)
+{
+    char made_up[ID_LENGTH + 1];
+    if (string_is_empty(name)) {
+        random_id(made_up);
+        name = made_up;
+    }
+    CLEANUP_FREE char *path = volume_path(engine, name);
+    int r = path ? json_put_string(point, "Source", path) : -ENOMEM;
+    r = r ?: json_put_string(point, "Name", name);
+    r = r ?: json_put_string(point, "Driver", "local");
+    /* docker relabels local volumes, and shows that even where there is nothing to relabel. */
+    return r < 0 || anonymous || *text_of(point, "Mode") ? r : json_put_string(point, "Mode", "z");
+}
+
+static json_t *to_point(const struct engine *engine, const struct mount_request *request,
+                        bool from_config)
+{
+    bool volume = string_equal(request->type, "volume");
+    bool anonymous = volume && string_is_empty(request->source);
+    CLEANUP_JSON json_t *point = json_pack(
+        "{s:s, s:s, s:s, s:s, s:b, s:s, s:o}", "Type", request->type, "Source", request->source,
+        "Destination", request->target, "Mode", request->mode, "RW", !request->read_only,
+        "Propagation", request->propagation, OWN, own_members(request, anonymous));
+    if (!point || (volume && put_volume(engine, point, request->source, from_config) < 0))
+        return NULL;
+    return TAKE_PTR(point);
+}
+
+/* --- the list --- */
+
+static size_t find_target(const json_t *points, const char *target)
+{
+    size_t i = 0;
+    while (i < json_array_size(points) &&
+           !string_equal(text_of(json_array_get(points, i), "Destination"), target))
+        i++;
+    return i;
+}
+
+static bool has_tmpfs(const struct container *container, const char *target)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach (json_object_get(container->host_config, "Tmpfs"), name, value) {
+        CLEANUP_FREE char *normal = path_normalize(name);
+        if (string_equal(normal, target))
+            return true;
+    }
+    return false;
+}
+
+/* A mount of the user's own takes the place of one that came from another container. */
+static int add_own(const struct container *container, const struct mount_request *request,
+                   json_t *points, size_t n_from, struct error *err)
+{
+    size_t i = find_target(points, request->target);
+    bool is_own = i < json_array_size(points) && i >= n_from;
+    if (is_own || has_tmpfs(container, request->target))
+        return error_set_class(err, ERROR_INVALID, "Duplicate mount point: %s", request->target);
+    json_t *point = to_point(container->engine, request, false);
+    int r = !point                        ? -ENOMEM
+            : i < json_array_size(points) ? json_array_set_new(points, i, point)
+                                          : json_array_append_new(points, point);
+    return r < 0 ? error_oom(err) : 0;
+}
+
+static int add_requests(const struct container *container, json_t *points, struct error *err)
+{
+    CLEANUP_STRV char **binds = NULL;
+    json_t *mounts = NULL;
+    size_t n_from = json_array_size(points);
+    int r;
+    if ((r = json_get_strv(container->host_config, "Binds", SPEC_LIST_MAX, &binds, err)) < 0 ||
+        (r = json_get_array(container->host_config, "Mounts", &mounts, err)) < 0)
+        return r;
+    for (char **bind = binds; bind && *bind; bind++) {
+        CLEANUP(mount_request_release) struct mount_request request = {0};
+        if ((r = mount_request_parse_bind(*bind, &request, err)) < 0 ||
+            (r = add_own(container, &request, points, n_from, err)) < 0)
+            return r;
+    }
+    size_t i;
+    json_t *mount;
+    json_array_foreach (mounts, i, mount) {
+        CLEANUP(mount_request_release) struct mount_request request = {0};
+        if ((r = mount_request_parse_mount(mount, &request, err)) < 0 ||
+            (r = add_own(container, &request, points, n_from, err)) < 0)
+            return r;
+    }
     return 0;
 }
 
-static int bind_mode(const char *mode, char **ret, struct error *err)
+/* --- VolumesFrom --- */
+
+static int add_copy(const json_t *point, bool writable, json_t *points, struct error *err)
 {
-    static const char *const known[] = {"rw",      "ro",       "z",      "Z",       "nocopy",
-                                        "private", "rprivate", "shared", "rshared", "slave",
-                                        "rslave",  "bind",     "rbind",  NULL};
-    CLEANUP_STRV char **words = NULL;
-    CLEANUP_STRV char **options = NULL;
-    bool recursive = true;
-    if (strv_split(string_or(mode, ""), ',', &words) < 0)
-        return error_oom(err);
-    for (char **word = words; word && *word; word++) {
-        bool found = **word == '\0';
-        for (size_t i = 0; !found && known[i]; i++)
-            found = string_equal(known[i], *word);
-        if (!found)
-            return error_set_class(err, ERROR_INVALID, "invalid mode: %s", mode);
-        if (string_equal(*word, "bind"))
-            recursive = false;
-        else if (**word && !string_equal_nocase(*word, "z") && !string_equal(*word, "nocopy") &&
-                 !string_equal(*word, "rbind") && strv_append(&options, *word) < 0)
+    json_t *copy = json_deep_copy(point);
+    int r = copy ? json_put_bool(json_object_get(copy, OWN), "copy", false) : -ENOMEM;
+    if (r == 0 && !writable && json_is_true(json_object_get(point, "RW"))) {
+        const char *options = text_of(json_object_get(point, OWN), "options");
+        CLEANUP_FREE char *read_only = string_format("%s,ro", options);
+        r = read_only ? json_put_string(json_object_get(copy, OWN), "options", read_only) : -ENOMEM;
+        r = r ?: json_put_bool(copy, "RW", false);
+    }
+    size_t i = find_target(points, text_of(point, "Destination"));
+    if (r < 0)
+        json_decref(copy);
+    else if (i < json_array_size(points))
+        r = json_array_set_new(points, i, copy);
+    else
+        r = json_array_append_new(points, copy);
+    return r < 0 ? error_oom(err) : 0;
+}
+
+static int add_from(const struct container *container, const char *text, json_t *points,
+                    struct error *err)
+{
+    CLEANUP_FREE char *reference = NULL;
+    CLEANUP_CONTAINER struct container *other = NULL;
+    bool writable = true;
+    int r = mount_request_parse_from(text, &reference, &writable, err);
+    if (r < 0)
+        return r;
+    r = engine_container_get(container->engine, reference, &other, err);
+    if (r < 0) /* "not found" would have docker's client look for the image */
+        return error_classify(err, r, ERROR_INVALID);
+    ENGINE_STATE(container->engine);
+    size_t i;
+    json_t *point;
+    json_array_foreach (other->mount_points, i, point)
+        if ((r = add_copy(point, writable, points, err)) < 0)
+            return r;
+    return 0;
+}
+
+static int add_all_from(const struct container *container, json_t *points, struct error *err)
+{
+    CLEANUP_STRV char **list = NULL;
+    int r = json_get_strv(container->host_config, "VolumesFrom", SPEC_LIST_MAX, &list, err);
+    for (char **from = list; r >= 0 && from && *from; from++)
+        r = add_from(container, *from, points, err);
+    return r < 0 ? r : 0;
+}
+
+/* --- the image's volumes, and -v /path --- */
+
+static int add_anonymous(const struct container *container, json_t *points, struct error *err)
+{
+    const char *target;
+    json_t *value;
+    json_object_foreach (json_object_get(container->config, "Volumes"), target, value) {
+        CLEANUP(mount_request_release) struct mount_request request = {0};
+        int r = mount_request_anonymous(target, &request, err);
+        if (r < 0)
+            return r;
+        if (find_target(points, request.target) < json_array_size(points) ||
+            has_tmpfs(container, request.target))
+            continue;
+        json_t *point = to_point(container->engine, &request, true);
+        if (!point || json_array_append_new(points, point) < 0)
             return error_oom(err);
     }
-    if (strv_append(&options, recursive ? "rbind" : "bind") < 0)
-        return error_oom(err);
-    char *joined = strv_join(options, ",");
-    if (!joined)
-        return error_oom(err);
-    *ret = joined;
     return 0;
 }
 
-static int bind_parse(const char *text, struct mount_request *ret, struct error *err)
-{
-    CLEANUP_STRV char **parts = NULL;
-    if (strv_split(text, ':', &parts) < 0)
-        return error_oom(err);
-    size_t n = strv_length(parts);
-    if (n < 2 || n > 3)
-        return error_set_class(err, ERROR_INVALID, "invalid volume specification: '%s'", text);
-    int r = check_target(parts[1], text, err);
-    if (r < 0)
-        return r;
-    if (parts[0][0] != '/')
-        return error_set_class(err, ERROR_INVALID,
-                               "invalid volume specification: '%s': the source is not an absolute "
-                               "path, and this engine keeps no named volumes; give a directory of "
-                               "the host",
-                               text);
-    ret->type = "bind";
-    ret->create_source = true;
-    ret->source = path_normalize(parts[0]);
-    ret->target = path_normalize(parts[1]);
-    if (!ret->source || !ret->target)
-        return error_oom(err);
-    return bind_mode(n == 3 ? parts[2] : NULL, &ret->options, err);
-}
+/* --- what a utility VM cannot have --- */
 
-static char *tmpfs_options(int64_t size, int64_t mode, bool read_only)
+static int refuse_share(const char *source, struct error *err)
 {
-    CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(MOUNT_OPTIONS_MAX);
-    int r =
-        buffer_append_string(&text, read_only ? "nosuid,nodev,noexec,ro" : "nosuid,nodev,noexec");
-    if (r == 0 && size > 0)
-        r = buffer_printf(&text, ",size=%" PRId64, size);
-    if (r == 0 && mode > 0)
-        r = buffer_printf(&text, ",mode=%" PRIo64, (uint64_t)mode);
-    return r < 0 ? NULL : buffer_take(&text);
-}
-
-static int mount_parse(const json_t *json, struct mount_request *ret, struct error *err)
-{
-    const char *type = "bind";
-    const char *source = "";
-    const char *target = "";
-    bool read_only = false;
-    int r;
-    if ((r = json_get_string(json, "Type", &type, err)) < 0 ||
-        (r = json_get_string(json, "Source", &source, err)) < 0 ||
-        (r = json_get_string(json, "Target", &target, err)) < 0 ||
-        (r = json_get_bool(json, "ReadOnly", &read_only, err)) < 0)
-        return r;
-    bool bind = string_equal(type, "bind");
-    if (!bind && !string_equal(type, "tmpfs"))
-        return error_set_class(err, ERROR_INVALID,
-                               "invalid mount config for type \"%s\": this engine mounts \"bind\" "
-                               "and \"tmpfs\"",
-                               type);
-    if (bind && source[0] != '/')
-        return error_set_class(err, ERROR_INVALID,
-                               "invalid mount config for type \"bind\": invalid mount path: '%s' "
-                               "mount path must be absolute",
-                               source);
-    r = check_target(target, target, err);
-    if (r < 0)
-        return r;
-    struct stat status;
-    if (bind && stat(source, &status) < 0)
-        return error_set_class(err, ERROR_INVALID,
-                               "invalid mount config for type \"bind\": bind source path does not "
-                               "exist: %s",
-                               source);
-    json_t *tmpfs = NULL;
-    int64_t size = 0;
-    int64_t mode = 0;
-    if ((r = json_get_object(json, "TmpfsOptions", &tmpfs, err)) < 0 ||
-        (tmpfs && ((r = json_get_i64(tmpfs, "SizeBytes", &size, err)) < 0 ||
-                   (r = json_get_i64(tmpfs, "Mode", &mode, err)) < 0)))
-        return r;
-    ret->type = bind ? "bind" : "tmpfs";
-    ret->source = bind ? path_normalize(source) : strdup("tmpfs");
-    ret->target = path_normalize(target);
-    ret->options = bind ? string_format("rbind,rprivate%s", read_only ? ",ro" : "")
-                        : tmpfs_options(size, mode, read_only);
-    return ret->source && ret->target && ret->options ? 0 : error_oom(err);
-}
-
-static int refuse_share(const struct container *container, const char *source, struct error *err)
-{
-    if (container->isolation != COMPUTE_HYPERV)
-        return 0;
     return error_set_class(err, ERROR_INVALID,
                            "'%s' cannot be mounted: a container with isolation 'hyperv' shares no "
                            "directory with the host; use isolation 'process', or a tmpfs",
                            source);
 }
 
-int engine_mounts_check(const struct container *container, char *const *binds, const json_t *mounts,
-                        struct error *err)
+/* The image's own volumes are part of its writable layer in a VM; those that somebody asked for are
+ * refused. */
+static int refuse_shares(const json_t *points, const json_t *asked, struct error *err)
 {
-    for (char *const *bind = binds; bind && *bind; bind++) {
-        CLEANUP(mount_request_release) struct mount_request request = {0};
-        int r = bind_parse(*bind, &request, err);
-        if (r == 0)
-            r = refuse_share(container, request.source, err);
-        if (r < 0)
-            return r;
-    }
+    const char *path = json_object_iter_key(json_object_iter((json_t *)(uintptr_t)asked));
+    if (path)
+        return refuse_share(path, err);
     size_t i;
-    json_t *mount;
-    json_array_foreach ((json_t *)(uintptr_t)mounts, i, mount) {
-        CLEANUP(mount_request_release) struct mount_request request = {0};
-        int r = mount_parse(mount, &request, err);
-        if (r == 0 && string_equal(request.type, "bind"))
-            r = refuse_share(container, request.source, err);
-        if (r < 0)
-            return r;
+    json_t *point;
+    json_array_foreach ((json_t *)(uintptr_t)points, i, point) {
+        const char *name = text_of(point, "Name");
+        if (!string_equal(text_of(point, "Type"), "tmpfs"))
+            return refuse_share(*name ? name : text_of(point, "Source"), err);
     }
     return 0;
 }
 
-static int add_request(struct spec_runtime *config, const struct mount_request *request,
-                       struct error *err)
+/* --- resolution --- */
+
+/* What lies below another mount is mounted after it; all else stays in its order. */
+static json_t *sort_points(const json_t *points)
 {
-    struct stat status;
-    if (request->create_source && stat(request->source, &status) < 0) {
-        int r = path_make_dirs(request->source, 0755, err);
-        if (r < 0)
-            return error_wrap(err, r, "error while creating mount source path '%s'",
-                              request->source);
+    json_t *sorted = json_array();
+    size_t left = json_array_size(points);
+    for (size_t depth = 1; sorted && left > 0; depth++) {
+        size_t i;
+        json_t *point;
+        json_array_foreach ((json_t *)(uintptr_t)points, i, point) {
+            size_t slashes = 0;
+            for (const char *c = text_of(point, "Destination"); *c; c++)
+                slashes += *c == '/';
+            if (slashes != depth)
+                continue;
+            left--;
+            if (json_array_append(sorted, point) < 0) {
+                json_decref(sorted);
+                return NULL;
+            }
+        }
     }
-    (void)spec_runtime_remove_mount(config, request->target);
-    return spec_runtime_add_mount(config, request->target, request->type, request->source,
-                                  request->options) < 0
+    return sorted;
+}
+
+static int check_driver(const struct container *container, struct error *err)
+{
+    const char *driver = "";
+    int r = json_get_string(container->host_config, "VolumeDriver", &driver, err);
+    if (r < 0 || !*driver || string_equal(driver, "local"))
+        return r < 0 ? r : 0;
+    return error_set_class(err, ERROR_INVALID,
+                           "error looking up volume plugin %s: plugin \"%s\" not found", driver,
+                           driver);
+}
+
+static int set_points(struct container *container, const json_t *points, struct error *err)
+{
+    json_t *sorted = sort_points(points);
+    if (!sorted)
+        return error_oom(err);
+    json_decref(container->mount_points);
+    container->mount_points = sorted;
+    return 0;
+}
+
+int engine_mounts_resolve(struct container *container, const json_t *asked, struct error *err)
+{
+    CLEANUP_JSON json_t *points = json_array();
+    bool guest = container->isolation == COMPUTE_HYPERV;
+    int r = points ? check_driver(container, err) : error_oom(err);
+    if (r < 0 || (r = add_all_from(container, points, err)) < 0 ||
+        (r = add_requests(container, points, err)) < 0)
+        return r;
+    r = guest ? refuse_shares(points, asked, err) : add_anonymous(container, points, err);
+    return r < 0 ? r : set_points(container, points, err);
+}
+
+int engine_mounts_restore(struct container *container, struct error *err)
+{
+    CLEANUP_JSON json_t *points = json_array();
+    int r = points ? add_requests(container, points, err) : error_oom(err);
+    return r < 0 ? r : set_points(container, points, err);
+}
+
+/* --- the runtime configuration --- */
+
+static int add_point(struct spec_runtime *config, const json_t *point, struct error *err)
+{
+    const json_t *own = json_object_get(point, OWN);
+    const char *type = text_of(point, "Type");
+    const char *source = text_of(point, "Source");
+    const char *target = text_of(point, "Destination");
+    bool tmpfs = string_equal(type, "tmpfs");
+    struct stat status;
+    if (json_is_true(json_object_get(own, "create")) && stat(source, &status) < 0) {
+        int r = path_make_dirs(source, 0755, err);
+        if (r < 0)
+            return error_wrap(err, r, "error while creating mount source path '%s'", source);
+    }
+    (void)spec_runtime_remove_mount(config, target);
+    return spec_runtime_add_mount(config, target, tmpfs ? "tmpfs" : "bind",
+                                  tmpfs ? "tmpfs" : source, text_of(own, "options")) < 0
                ? error_oom(err)
                : 0;
 }
@@ -238,67 +346,27 @@ static int add_tmpfs(struct spec_runtime *config, const json_t *tmpfs, struct er
 int engine_mounts_add(const struct container *container, struct spec_runtime *config,
                       struct error *err)
 {
-    CLEANUP_STRV char **binds = NULL;
-    json_t *mounts = NULL;
     json_t *tmpfs = NULL;
-    int r;
-    if ((r = json_get_strv(container->host_config, "Binds", SPEC_LIST_MAX, &binds, err)) < 0 ||
-        (r = json_get_array(container->host_config, "Mounts", &mounts, err)) < 0 ||
-        (r = json_get_object(container->host_config, "Tmpfs", &tmpfs, err)) < 0)
-        return r;
-    for (char **bind = binds; bind && *bind; bind++) {
-        CLEANUP(mount_request_release) struct mount_request request = {0};
-        if ((r = bind_parse(*bind, &request, err)) < 0 ||
-            (r = add_request(config, &request, err)) < 0)
-            return r;
-    }
     size_t i;
-    json_t *mount;
-    json_array_foreach (mounts, i, mount) {
-        CLEANUP(mount_request_release) struct mount_request request = {0};
-        if ((r = mount_parse(mount, &request, err)) < 0 ||
-            (r = add_request(config, &request, err)) < 0)
+    json_t *point;
+    int r = json_get_object(container->host_config, "Tmpfs", &tmpfs, err);
+    if (r < 0 || (r = add_tmpfs(config, tmpfs, err)) < 0)
+        return r;
+    json_array_foreach (container->mount_points, i, point)
+        if ((r = add_point(config, point, err)) < 0)
             return r;
-    }
-    return add_tmpfs(config, tmpfs, err);
+    return 0;
 }
 
 /* --- inspect --- */
 
-static bool is_writable(const char *options)
-{
-    CLEANUP_STRV char **words = NULL;
-    return strv_split(options, ',', &words) == 0 && !strv_contains(words, "ro");
-}
-
-static int append_mount(json_t *list, const struct mount_request *request)
-{
-    bool bind = string_equal(request->type, "bind");
-    bool writable = is_writable(request->options);
-    json_t *entry =
-        json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "Type", request->type, "Source",
-                  bind ? request->source : "", "Destination", request->target, "Mode",
-                  writable ? "" : "ro", "RW", writable, "Propagation", bind ? "rprivate" : "");
-    return entry ? json_array_append_new(list, entry) : -ENOMEM;
-}
-
 json_t *engine_mounts_to_json(const struct container *container)
 {
-    CLEANUP_JSON json_t *list = json_array();
-    CLEANUP_STRV char **binds = NULL;
-    if (!list || json_get_strv(container->host_config, "Binds", SPEC_LIST_MAX, &binds, NULL) < 0)
-        return TAKE_PTR(list);
-    for (char **bind = binds; bind && *bind; bind++) {
-        CLEANUP(mount_request_release) struct mount_request request = {0};
-        if (bind_parse(*bind, &request, NULL) == 0 && append_mount(list, &request) < 0)
-            return NULL;
-    }
+    CLEANUP_JSON json_t *list =
+        container->mount_points ? json_deep_copy(container->mount_points) : json_array();
     size_t i;
-    json_t *mount;
-    json_array_foreach (json_object_get(container->host_config, "Mounts"), i, mount) {
-        CLEANUP(mount_request_release) struct mount_request request = {0};
-        if (mount_parse(mount, &request, NULL) == 0 && append_mount(list, &request) < 0)
-            return NULL;
-    }
+    json_t *point;
+    json_array_foreach (list, i, point)
+        (void)json_object_del(point, OWN);
     return TAKE_PTR(list);
 }

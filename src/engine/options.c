@@ -1,12 +1,12 @@
 /* The create request: checked, completed with docker's defaults and with what the image says. */
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/strings.h"
 #include "engine/private.h"
+#include "engine/resources.h"
 #include "image/image.h"
 #include "net/pool.h"
 #include "spec/capability.h"
@@ -15,7 +15,6 @@
 
 enum {
     REQUEST_LIST_MAX = 65536,
-    MEMORY_MIN_MIB = 6, /* as dockerd */
 };
 
 /* Members of HostConfig that inspect always shows, with their zero values (moby HostConfig). */
@@ -258,101 +257,6 @@ static int check_config(struct container *container, struct error *err)
     return check_command(container, err);
 }
 
-static int check_memory(json_t *host, char ***warnings, struct error *err)
-{
-    int64_t memory = 0;
-    int64_t swap = 0;
-    int64_t reservation = 0;
-    int r;
-    if ((r = json_get_i64(host, "Memory", &memory, err)) < 0 ||
-        (r = json_get_i64(host, "MemorySwap", &swap, err)) < 0 ||
-        (r = json_get_i64(host, "MemoryReservation", &reservation, err)) < 0)
-        return r;
-    if (memory < 0 || (memory > 0 && memory < (int64_t)MEMORY_MIN_MIB * 1024 * 1024))
-        return error_set_class(err, ERROR_INVALID, "Minimum memory limit allowed is %dMB",
-                               MEMORY_MIN_MIB);
-    if (memory > 0 && swap > 0 && swap < memory)
-        return error_set_class(err, ERROR_INVALID,
-                               "Minimum memoryswap limit should be larger than memory limit, see "
-                               "usage");
-    if (memory == 0 && swap > 0)
-        return error_set_class(err, ERROR_INVALID,
-                               "You should always set the Memory limit when using Memoryswap "
-                               "limit, see usage");
-    if (memory > 0 && reservation > memory)
-        return error_set_class(err, ERROR_INVALID,
-                               "Minimum memory limit can not be less than memory reservation "
-                               "limit, see usage");
-    if (memory > 0 && swap == 0) /* docker: as much swap again */
-        r = json_put_i64(host, "MemorySwap", memory > INT64_MAX / 2 ? INT64_MAX : memory * 2);
-    (void)warnings;
-    return r < 0 ? error_oom(err) : 0;
-}
-
-static int check_cpu(const json_t *host, struct error *err)
-{
-    int64_t nano = 0;
-    int64_t period = 0;
-    int64_t quota = 0;
-    int64_t shares = 0;
-    int r;
-    if ((r = json_get_i64(host, "NanoCpus", &nano, err)) < 0 ||
-        (r = json_get_i64(host, "CpuPeriod", &period, err)) < 0 ||
-        (r = json_get_i64(host, "CpuQuota", &quota, err)) < 0 ||
-        (r = json_get_i64(host, "CpuShares", &shares, err)) < 0)
-        return r;
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    if (nano < 0 || nano > (int64_t)cpus * 1000000000)
-        return error_set_class(err, ERROR_INVALID,
-                               "range of CPUs is from 0.01 to %ld.00, as there are only %ld CPUs "
-                               "available",
-                               cpus, cpus);
-    if (nano > 0 && (period > 0 || quota > 0))
-        return error_set_class(err, ERROR_INVALID,
-                               "Conflicting options: Nano CPUs and CPU %s cannot both be set.",
-                               period > 0 ? "Period" : "Quota");
-    if (period && (period < 1000 || period > 1000000))
-        return error_set_class(err, ERROR_INVALID,
-                               "CPU cfs period can not be less than 1ms (i.e. 1000) or larger "
-                               "than 1s (i.e. 1000000)");
-    if (quota > 0 && quota < 1000)
-        return error_set_class(err, ERROR_INVALID,
-                               "CPU cfs quota can not be less than 1ms (i.e. 1000)");
-    return 0;
-}
-
-static int check_restart_policy(const json_t *host, bool auto_remove, struct error *err)
-{
-    json_t *policy = NULL;
-    const char *name = "no";
-    int64_t count = 0;
-    int r = json_get_object(host, "RestartPolicy", &policy, err);
-    if (r < 1)
-        return r;
-    if ((r = json_get_string(policy, "Name", &name, err)) < 0 ||
-        (r = json_get_i64(policy, "MaximumRetryCount", &count, err)) < 0)
-        return r;
-    bool none = string_is_empty(name) || string_equal(name, "no");
-    bool on_failure = string_equal(name, "on-failure");
-    if (!none && !on_failure && !string_equal(name, "always") &&
-        !string_equal(name, "unless-stopped"))
-        return error_set_class(err, ERROR_INVALID,
-                               "invalid restart policy: unknown policy '%s'; "
-                               "use one of 'no', 'always', 'on-failure', or 'unless-stopped'",
-                               name);
-    if (count != 0 && !on_failure)
-        return error_set_class(err, ERROR_INVALID,
-                               "invalid restart policy: maximum retry count can only be used with "
-                               "'on-failure'");
-    if (count < 0)
-        return error_set_class(err, ERROR_INVALID,
-                               "invalid restart policy: maximum retry count cannot be negative");
-    if (auto_remove && !none)
-        return error_set_class(err, ERROR_INVALID,
-                               "can't create 'AutoRemove' container with restart policy");
-    return 0;
-}
-
 static int check_security(const json_t *host, struct error *err)
 {
     CLEANUP_STRV char **add = NULL;
@@ -452,15 +356,9 @@ static int check_endpoints(const json_t *body, struct error *err)
     return 0;
 }
 
-static int check_storage(struct container *container, struct error *err)
+static int check_storage(struct container *container, const json_t *body, struct error *err)
 {
-    CLEANUP_STRV char **binds = NULL;
-    json_t *mounts = NULL;
-    int r;
-    if ((r = json_get_strv(container->host_config, "Binds", REQUEST_LIST_MAX, &binds, err)) < 0 ||
-        (r = json_get_array(container->host_config, "Mounts", &mounts, err)) < 0)
-        return r;
-    r = engine_mounts_check(container, binds, mounts, err);
+    int r = engine_mounts_resolve(container, json_object_get(body, "Volumes"), err);
     if (r < 0)
         return r;
     uint64_t size;
@@ -474,8 +372,7 @@ static int check_not_offered(const json_t *host, struct error *err)
     static const struct {
         const char *member;
         const char *option;
-    } lists[] = {
-        {"VolumesFrom", "--volumes-from"}, {"Links", "--link"}, {"DeviceRequests", "--gpus"}};
+    } lists[] = {{"Links", "--link"}, {"DeviceRequests", "--gpus"}};
     static const struct {
         const char *member;
         const char *option;
@@ -511,9 +408,9 @@ static int check_host_config(struct container *container, const json_t *body, ch
     int64_t number = 0;
     struct compute_log log;
     int r;
-    if ((r = check_memory(host, warnings, err)) < 0 || (r = check_cpu(host, err)) < 0 ||
+    if ((r = engine_resources_check(host, container->isolation, false, warnings, err)) < 0 ||
         (r = json_get_bool(host, "AutoRemove", &flag, err)) < 0 ||
-        (r = check_restart_policy(host, flag, err)) < 0 ||
+        (r = engine_restart_policy_check(host, flag, err)) < 0 ||
         (r = json_get_bool(host, "Privileged", &flag, err)) < 0 ||
         (r = json_get_bool(host, "ReadonlyRootfs", &flag, err)) < 0 ||
         (r = json_get_i64(host, "PidsLimit", &number, err)) < 0 ||
@@ -524,7 +421,7 @@ static int check_host_config(struct container *container, const json_t *body, ch
     if ((r = check_not_offered(host, err)) < 0)
         return r;
     if ((r = check_security(host, err)) < 0 || (r = check_modes(container, err)) < 0 ||
-        (r = check_endpoints(body, err)) < 0 || (r = check_storage(container, err)) < 0)
+        (r = check_endpoints(body, err)) < 0 || (r = check_storage(container, body, err)) < 0)
         return r;
     r = engine_log_options(container, &log, err);
     free(log.path);
@@ -606,10 +503,9 @@ int container_apply_request(struct container *container, const json_t *body,
             return error_oom(err);
     }
     if (container->isolation == COMPUTE_HYPERV) {
-        int64_t nano = 0;
         CLEANUP_FREE char *warning = NULL;
-        (void)json_get_i64(container->host_config, "NanoCpus", &nano, NULL);
-        (void)vm_cpus((enum vm_engine)container->vm_engine, (double)nano / 1e9, &warning);
+        double cpus = (double)engine_resources_nano_cpus(container->host_config) / 1e9;
+        (void)vm_cpus((enum vm_engine)container->vm_engine, cpus, &warning);
         if (warning && strv_append(warnings, warning) < 0)
             return error_oom(err);
     }

@@ -19,7 +19,9 @@
 #include "compute/job.h"
 #include "engine/attach_network.h"
 #include "engine/private.h"
+#include "engine/resources.h"
 #include "engine/store.h"
+#include "engine/volume.h"
 #include "image/image.h"
 #include "sandbox/sandbox.h"
 #include "vm/jail.h"
@@ -192,15 +194,13 @@ static int job_vm(struct container *container, struct compute_job *job, struct e
     const struct engine *engine = container->engine;
     struct vm_files files = {0};
     int64_t memory = 0;
-    int64_t nano = 0;
-    int r;
-    if ((r = json_get_i64(container->host_config, "Memory", &memory, err)) < 0 ||
-        (r = json_get_i64(container->host_config, "NanoCpus", &nano, err)) < 0)
+    int r = json_get_i64(container->host_config, "Memory", &memory, err);
+    if (r < 0)
         return r;
     engine_vm_files(container->engine, &files);
     job->engine = (enum vm_engine)container->vm_engine;
     job->memory = memory > 0 ? (uint64_t)memory : engine->config.memory_default;
-    job->cpus = (double)nano / 1e9;
+    job->cpus = (double)engine_resources_nano_cpus(container->host_config) / 1e9;
     job->uid = container->vm_uid;
     if (string_replace(&job->uml_kernel, files.uml_kernel) < 0 ||
         string_replace(&job->x86_kernel, files.x86_kernel) < 0 ||
@@ -212,37 +212,35 @@ static int job_vm(struct container *container, struct compute_job *job, struct e
     job->vmm_cgroup = string_format("/hull/%s-vm", container->id);
     if (!job->vmm_cgroup)
         return error_oom(err);
-    if (job->memory < VM_MEMORY_MIN)
-        return error_set_class(
-            err, ERROR_INVALID,
-            "Minimum memory limit allowed with isolation 'hyperv' is %lldMB: the "
-            "VM's own kernel needs some of it",
-            (long long)(VM_MEMORY_MIN >> 20));
-    return 0;
+    return engine_resources_check_vm(job->memory, err);
 }
 
-static int build_job(struct container *container, struct compute_job *job, struct error *err)
+int container_job_files(struct container *container, struct compute_job *job, struct error *err)
 {
     bool guest = container->isolation == COMPUTE_HYPERV;
     int r;
     if (job_texts(container, job) < 0)
         return error_oom(err);
     job->isolation = container->isolation;
+    r = image_hold_layers(container->engine->images, container->id,
+                          guest ? IMAGE_LAYERS_EROFS : IMAGE_LAYERS_TREE, &job->lower, err);
+    if (r < 0)
+        return r;
+    if (!guest)
+        return prepare_overlay(container, job, err);
+    if ((r = lease_uid(container, err)) < 0 || (r = job_vm(container, job, err)) < 0)
+        return r;
+    return prepare_scratch(container, job, err);
+}
+
+static int build_job(struct container *container, struct compute_job *job, struct error *err)
+{
+    int r = engine_log_options(container, &job->log, err);
+    if (r < 0 || (r = container_job_files(container, job, err)) < 0)
+        return r;
     job->terminal = container->terminal;
     job->open_stdin = container->open_stdin;
     job->stdin_once = container->stdin_once;
-    if ((r = engine_log_options(container, &job->log, err)) < 0 ||
-        (r = image_hold_layers(container->engine->images, container->id,
-                               guest ? IMAGE_LAYERS_EROFS : IMAGE_LAYERS_TREE, &job->lower, err)) <
-            0)
-        return r;
-    if (guest) {
-        if ((r = lease_uid(container, err)) < 0 || (r = job_vm(container, job, err)) < 0 ||
-            (r = prepare_scratch(container, job, err)) < 0)
-            return r;
-    } else if ((r = prepare_overlay(container, job, err)) < 0) {
-        return r;
-    }
     return container_network_attach(container, job, err);
 }
 
@@ -336,6 +334,8 @@ int container_prepare(struct container *container, struct error *err)
     (void)exit_record_remove(container->directory);
     r = write_job(container, err);
     if (r == 0)
+        r = container_volumes_mount(container, err);
+    if (r == 0)
         r = container_network_files(container, err);
     if (r == 0)
         r = container_write_spec(container, err);
@@ -378,6 +378,7 @@ void container_cleanup(struct container *container)
     container_network_detach(container);
     container_network_event(container, false);
     cleanup_leftovers(container);
+    container_volumes_unmount(container);
     ENGINE_STATE(container->engine);
     container->cleaned = true;
     (void)container_save(container, NULL);
@@ -390,6 +391,7 @@ int container_erase(struct container *container, struct error *err)
     if (r < 0)
         return error_wrap(err, r, "unable to remove filesystem for %s", container->id);
     (void)path_remove_tree(AT_FDCWD, container->runtime_dir, NULL);
+    container_files_forget(container);
     r = image_release(engine->images, container->id, err);
     return r < 0 ? r : store_container_remove(engine->store, container->id, err);
 }

@@ -16,6 +16,7 @@ struct image_store;
 struct janitor;
 struct net;
 struct store;
+struct volume_table;
 
 struct engine {
     struct engine_config config; /* owned copies of its texts */
@@ -30,8 +31,9 @@ struct engine {
     pthread_cond_t changed; /* broadcast with every change of a container's status */
     struct list containers;
     size_t n_containers;
-    struct list waits; /* struct engine_wait */
-    struct list execs; /* struct exec, see exec.c */
+    struct list waits;            /* struct engine_wait */
+    struct list execs;            /* struct exec, see exec.c */
+    struct volume_table *volumes; /* volume.h */
 
     struct store *store;
     struct image_store *images;
@@ -120,13 +122,21 @@ json_t *engine_ports_to_json(const struct net_port *ports, size_t n, const json_
 int engine_ports_from_json(const json_t *json, struct net_port **ret, size_t *ret_n,
                            struct error *err);
 
-/* --- mounts.c: Binds, Mounts and Tmpfs --- */
+/* --- mounts.c: Binds, Mounts, VolumesFrom, the image's volumes, Tmpfs --- */
 struct spec_runtime;
-int engine_mounts_check(const struct container *container, char *const *binds, const json_t *mounts,
-                        struct error *err);
+/* Checks the request and fills container->mount_points. `asked`: the volumes in Config.Volumes that
+ * are not the image's, or NULL. The container is not in the table yet. */
+int engine_mounts_resolve(struct container *container, const json_t *asked, struct error *err);
+/* For a container of an engine that had no volumes: only what it was given then. Call under the
+ * state lock. */
+int engine_mounts_restore(struct container *container, struct error *err);
 int engine_mounts_add(const struct container *container, struct spec_runtime *config,
                       struct error *err);
 json_t *engine_mounts_to_json(const struct container *container);
+
+/* --- volumes.c --- */
+/* The volumes with their UsageData, for /system/df. */
+int engine_volume_usage(struct engine *engine, json_t **ret, struct error *err);
 
 /* --- spec_security.c --- */
 int engine_security_options_check(char *const *options, struct error *err);
@@ -159,6 +169,21 @@ int container_erase(struct container *container, struct error *err);
 int engine_write_file(const char *path, const void *data, size_t length, mode_t mode,
                       struct error *err);
 
+/* Fills what a worker must know to reach the container's files, and makes its writable layer if
+ * there is none. [operation] */
+int container_job_files(struct container *container, struct compute_job *job, struct error *err);
+
+/* --- files.c: the worker that serves the files of a container that does not run --- */
+/* A connection to whoever serves the container's files: its worker, or one that is started for them
+ * alone. Counted in container->file_users until container_files_put(). Takes the operation lock. */
+int container_files_get(struct container *container, struct compute_client **ret,
+                        struct error *err);
+void container_files_put(struct container *container, struct compute_client *client);
+/* Ends the one for files alone, if there is one, after waiting so long for who uses it.
+ * [operation] */
+int container_files_end(struct container *container, int patience_ms, struct error *err);
+void container_files_forget(const struct container *container);
+
 /* --- networks.c --- */
 /* The 64-digit id of "bridge", "host" or "none" in this engine; malloc'd. */
 char *engine_network_id(const struct engine *engine, const char *name);
@@ -176,6 +201,8 @@ int container_wait_worker_gone(struct container *container, int timeout_ms);
 /* Bytes in the writable layer: of `process` those of its files, of `hyperv` what the disk occupies
  * beyond an empty one. 0 when it cannot be told. Not under the state lock: it may be many files. */
 int64_t engine_container_size(struct engine *engine, const char *id);
+/* Bytes in the files below a directory. */
+int64_t engine_tree_size(const char *path);
 /* Adds SizeRw and SizeRootFs, which is the image's files and those. 0 or -ENOMEM. */
 int engine_put_sizes(struct engine *engine, const char *id, json_t *object);
 

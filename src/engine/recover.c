@@ -16,6 +16,7 @@
 #include "engine/attach_network.h"
 #include "engine/private.h"
 #include "engine/store.h"
+#include "engine/volume.h"
 #include "image/image.h"
 
 enum { EXIT_VANISHED = 137 };
@@ -94,6 +95,7 @@ static void recover_one(struct container *container)
         ask_worker(container, client, &err) == 0) {
         (void)engine_watch_container(container->engine, container, client, &err);
         (void)container_save(container, &err);
+        container_volumes_adopt(container);
         return;
     }
     compute_client_free(client);
@@ -137,12 +139,14 @@ static void settle_one(struct engine *engine, struct container *container)
         (container->auto_remove && container->status == CONTAINER_EXITED)) {
         CONTAINER_OPERATION(container);
         struct error err = ERROR_INIT;
-        if (container_remove_locked(container, 0, &err) < 0)
+        unsigned flags = container->auto_remove ? ENGINE_REMOVE_VOLUMES : 0;
+        if (container_remove_locked(container, flags, &err) < 0)
             log_warning("cannot remove container %s: %s", container->id, err.message);
         return;
     }
     CONTAINER_OPERATION(container);
     container_cleanup(container);
+    container_volumes_recover(container);
 }
 
 /* Directories of containers that the store does not know: a create or rm that was cut short. */
@@ -175,6 +179,8 @@ static int sweep_unknown(struct engine *engine, struct error *err)
 int engine_recover(struct engine *engine, struct error *err)
 {
     int r = store_container_each(engine->store, load_one, engine, err);
+    if (r == 0)
+        r = volume_table_load(engine, err);
     if (r < 0)
         return r;
     LIST_FOR_EACH (container, &engine->containers, struct container, node)
@@ -184,6 +190,7 @@ int engine_recover(struct engine *engine, struct error *err)
         r = sweep_unknown(engine, err);
     if (r < 0)
         return r;
+    volume_table_settle(engine);
     LIST_FOR_EACH (container, &engine->containers, struct container, node)
         settle_one(engine, container);
     return 0;

@@ -54,6 +54,11 @@ static int64_t empty_disk_bytes(const struct engine *engine, off_t length)
     return 0;
 }
 
+int64_t engine_tree_size(const char *path)
+{
+    return tree_size(AT_FDCWD, path, 0);
+}
+
 int64_t engine_container_size(struct engine *engine, const char *id)
 {
     struct stat status;

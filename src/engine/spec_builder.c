@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/strings.h"
 #include "engine/private.h"
+#include "engine/resources.h"
 #include "spec/defaults.h"
 #include "spec/runtime.h"
 
@@ -143,47 +144,6 @@ static int build_process(const struct container *container, struct spec_runtime 
 }
 
 /* Docker's numbers to OCI's. 0 is "not said" in both. */
-static int build_resources(const json_t *host, struct spec_resources *resources, struct error *err)
-{
-    int64_t shares = 0;
-    int64_t nano = 0;
-    int64_t period = 0;
-    int r;
-    if ((r = json_get_i64(host, "Memory", &resources->memory_limit, err)) < 0 ||
-        (r = json_get_i64(host, "MemoryReservation", &resources->memory_reservation, err)) < 0 ||
-        (r = json_get_i64(host, "MemorySwap", &resources->memory_swap, err)) < 0 ||
-        (r = json_get_i64(host, "CpuShares", &shares, err)) < 0 ||
-        (r = json_get_i64(host, "CpuQuota", &resources->cpu_quota, err)) < 0 ||
-        (r = json_get_i64(host, "CpuPeriod", &period, err)) < 0 ||
-        (r = json_get_i64(host, "NanoCpus", &nano, err)) < 0 ||
-        (r = json_get_i64(host, "PidsLimit", &resources->pids_limit, err)) < 0)
-        return r;
-    resources->cpu_shares = shares > 0 ? (uint64_t)shares : 0;
-    resources->cpu_period = period > 0 ? (uint64_t)period : 0;
-    if (nano > 0) {
-        resources->cpu_period = 100000;
-        resources->cpu_quota = nano / 10000;
-    }
-    const char *cpus = "";
-    const char *mems = "";
-    if ((r = json_get_string(host, "CpusetCpus", &cpus, err)) < 0 ||
-        (r = json_get_string(host, "CpusetMems", &mems, err)) < 0)
-        return r;
-    if ((!string_is_empty(cpus) && string_replace(&resources->cpus, cpus) < 0) ||
-        (!string_is_empty(mems) && string_replace(&resources->mems, mems) < 0))
-        return error_oom(err);
-    return 0;
-}
-
-/* In a utility VM nothing may be asked of the guest that only makes sense on the host: processors
- * and memory nodes are the host's numbers, and swap is not there. */
-static void trim_guest_resources(struct spec_resources *resources)
-{
-    free(TAKE_PTR(resources->cpus));
-    free(TAKE_PTR(resources->mems));
-    resources->memory_swap = 0;
-}
-
 static int add_device(const struct container *container, const json_t *json,
                       struct spec_runtime *config, struct error *err)
 {
@@ -394,14 +354,14 @@ static int build_all(const struct container *container, struct spec_runtime *con
     if (!config->linux_.cgroups_path)
         return error_oom(err);
     if ((r = build_process(container, config, err)) < 0 ||
-        (r = build_resources(container->host_config, &config->linux_.resources, err)) < 0 ||
+        (r = engine_resources_build(container->host_config, &config->linux_.resources, err)) < 0 ||
         (r = engine_security_apply(container, config, err)) < 0 ||
         (r = build_devices(container, config, err)) < 0 ||
         (r = engine_mounts_add(container, config, err)) < 0 ||
         (r = build_lists(container, config, err)) < 0)
         return r;
     if (guest)
-        trim_guest_resources(&config->linux_.resources);
+        engine_resources_trim(&config->linux_.resources);
     if (build_namespaces(container, config) < 0 || build_files(container, config) < 0)
         return error_oom(err);
     return 0;

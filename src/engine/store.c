@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/json.h"
 
-enum { STORE_SCHEMA = 1, STORE_BUSY_MS = 5000 };
+enum { STORE_SCHEMA = 2, STORE_BUSY_MS = 5000 };
 
 struct store {
     sqlite3 *db;
@@ -21,6 +21,8 @@ static const char schema_sql[] =
     " created INTEGER NOT NULL, document TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS lease (kind TEXT NOT NULL, value INTEGER NOT NULL,"
     " owner TEXT NOT NULL, PRIMARY KEY (kind, value)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS volume (name TEXT PRIMARY KEY, created INTEGER NOT NULL,"
+    " document TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX IF NOT EXISTS lease_owner ON lease (owner);";
 
 static void statement_cleanup(sqlite3_stmt **statement)
@@ -89,7 +91,7 @@ static int store_check_schema(struct store *store, struct error *err)
                          version, STORE_SCHEMA);
     sqlite3_finalize(TAKE_PTR(statement));
     r = store_execute(store, schema_sql, err);
-    return r < 0 ? r : store_execute(store, "PRAGMA user_version = 1", err);
+    return r < 0 ? r : store_execute(store, "PRAGMA user_version = 2", err);
 }
 
 int store_open(const char *path, struct store **ret, struct error *err)
@@ -239,6 +241,58 @@ int store_container_each(struct store *store,
             return r;
     }
     return r == SQLITE_DONE ? 0 : store_error(store, r, err, "read containers");
+}
+
+int store_volume_save(struct store *store, const char *name, int64_t created,
+                      const json_t *document, struct error *err)
+{
+    CLEANUP_FREE char *text = json_format(document);
+    if (!text)
+        return error_oom(err);
+    STORE_LOCK(store);
+    CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
+    int r = store_prepare(store,
+                          "INSERT OR REPLACE INTO volume (name, created, document)"
+                          " VALUES (?1, ?2, ?3)",
+                          &statement, err);
+    if (r < 0)
+        return r;
+    sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(statement, 2, created);
+    sqlite3_bind_text(statement, 3, text, -1, SQLITE_STATIC);
+    return store_run(store, statement, err, "write volume");
+}
+
+int store_volume_remove(struct store *store, const char *name, struct error *err)
+{
+    STORE_LOCK(store);
+    return store_delete_owned(store, "DELETE FROM volume WHERE name = ?1", name, err);
+}
+
+int store_volume_each(struct store *store,
+                      int (*each)(const char *name, int64_t created, json_t *document, void *data,
+                                  struct error *err),
+                      void *data, struct error *err)
+{
+    STORE_LOCK(store);
+    CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
+    int r =
+        store_prepare(store, "SELECT name, created, document FROM volume ORDER BY created, name",
+                      &statement, err);
+    if (r < 0)
+        return r;
+    while ((r = sqlite3_step(statement)) == SQLITE_ROW) {
+        const char *name = (const char *)sqlite3_column_text(statement, 0);
+        CLEANUP_JSON json_t *document = NULL;
+        r = json_parse((const char *)sqlite3_column_text(statement, 2),
+                       (size_t)sqlite3_column_bytes(statement, 2), &document, err);
+        if (r < 0)
+            return error_wrap(err, r, "store: volume %s", name);
+        r = each(name, sqlite3_column_int64(statement, 1), document, data, err);
+        if (r < 0)
+            return r;
+    }
+    return r == SQLITE_DONE ? 0 : store_error(store, r, err, "read volumes");
 }
 
 int store_lease_take(struct store *store, const char *kind, uint32_t value, const char *owner,

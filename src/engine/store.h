@@ -30,6 +30,15 @@ int store_container_each(struct store *store,
                                      struct error *err),
                          void *data, struct error *err);
 
+/* Volumes likewise, by name; the document is volume_save()'s. */
+int store_volume_save(struct store *store, const char *name, int64_t created,
+                      const json_t *document, struct error *err);
+int store_volume_remove(struct store *store, const char *name, struct error *err);
+int store_volume_each(struct store *store,
+                      int (*each)(const char *name, int64_t created, json_t *document, void *data,
+                                  struct error *err),
+                      void *data, struct error *err);
+
 /* Leases: each is of one container and goes with it. Kind "address" (IPv4, host order) or "uid".
  * store_lease_take() fails with -EEXIST when the value is somebody else's. */
 int store_lease_take(struct store *store, const char *kind, uint32_t value, const char *owner,

@@ -226,17 +226,19 @@ int engine_disk_usage(struct engine *engine, json_t **ret, struct error *err)
 {
     CLEANUP_JSON json_t *images = NULL;
     CLEANUP_JSON json_t *containers = NULL;
+    CLEANUP_JSON json_t *volumes = NULL;
     const struct engine_list_options options = {.all = true, .size = true};
     size_t n = 0;
     int64_t bytes = 0;
     int r;
     if ((r = engine_image_list(engine, true, NULL, &images, err)) < 0 ||
         (r = engine_container_list(engine, &options, &containers, err)) < 0 ||
-        (r = image_store_usage(engine->images, &n, &bytes, err)) < 0)
+        (r = image_store_usage(engine->images, &n, &bytes, err)) < 0 ||
+        (r = engine_volume_usage(engine, &volumes, err)) < 0)
         return r;
-    json_t *usage =
-        json_pack("{s:I, s:O, s:O, s:[], s:[], s:i}", "LayersSize", (json_int_t)bytes, "Images",
-                  images, "Containers", containers, "Volumes", "BuildCache", "BuilderSize", 0);
+    json_t *usage = json_pack("{s:I, s:O, s:O, s:O, s:[], s:i}", "LayersSize", (json_int_t)bytes,
+                              "Images", images, "Containers", containers, "Volumes", volumes,
+                              "BuildCache", "BuilderSize", 0);
     if (!usage)
         return error_oom(err);
     *ret = usage;

@@ -6,16 +6,20 @@
 #include "base/json.h"
 #include "base/strings.h"
 #include "sandbox/agent_internal.h"
+#include "sandbox/guest_memory.h"
 #include "sandbox/interface.h"
 #include "sandbox/process_list.h"
+#include "sandbox/root.h"
 #include "spec/defaults.h"
 #include "spec/runtime.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 
 enum { PATH_MAX_LENGTH = 4096, SIGNAL_NUMBER_MAX = 64, TERMINAL_SIZE_MAX = 65535 };
@@ -70,12 +74,26 @@ int agent_root_from_json(const json_t *rootfs, struct sandbox_root *ret, struct 
 
 /* --- create and start --- */
 
+/* What the host says that the VM has, where it says so. */
+static int check_memory(const struct agent *agent, const json_t *request, struct error *err)
+{
+    int64_t memory = 0;
+    int r = json_get_i64(request, "memory", &memory, err);
+
+    if (r < 0 || !agent->is_guest || memory <= 0)
+        return r < 0 ? r : 0;
+    return guest_memory_check(GUEST_MEMORY_FILE, (uint64_t)memory, err);
+}
+
 static int prepare(struct agent *agent, const json_t *request, struct error *err)
 {
     json_t *config = NULL;
     json_t *rootfs = NULL;
-    int r = json_get_object(request, "config", &config, err);
+    int r = check_memory(agent, request, err);
 
+    if (r < 0)
+        return r;
+    r = json_get_object(request, "config", &config, err);
     if (r == 0)
         r = error_set_class(err, ERROR_INVALID, "'config' is missing");
     if (r >= 0)
@@ -146,6 +164,34 @@ static void undo(struct agent *agent)
     agent->config = spec_runtime_free(agent->config);
     agent_root_release(&agent->root);
     agent->state = AGENT_NONE;
+}
+
+/* The root of a container that does not run. On the host it is mounted where nobody else sees it
+ * and from where it goes with this process; the VM is the agent's own. */
+static int mount_files(struct agent *agent, struct error *err)
+{
+    if (!agent->is_guest &&
+        (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_PRIVATE | MS_REC, NULL) < 0))
+        return error_set_errno(err, -errno, "cannot make a mount namespace");
+    return root_mount(&agent->root, err);
+}
+
+static int op_files(struct agent *agent, json_t *request, json_t **ret, struct error *err)
+{
+    int r;
+
+    (void)ret;
+    if (agent->state != AGENT_NONE)
+        return error_set_class(err, ERROR_CONFLICT, "the container exists already");
+    r = prepare(agent, request, err);
+    if (r >= 0)
+        r = mount_files(agent, err);
+    if (r < 0) {
+        undo(agent);
+        return r;
+    }
+    agent->state = AGENT_FILES;
+    return 0;
 }
 
 static json_t *sandbox_warnings_to_json(const struct agent *agent)
@@ -333,18 +379,37 @@ static int op_processes(struct agent *agent, json_t *request, json_t **ret, stru
     return process_list_read(pids, n, root, ret, err);
 }
 
+/* First the guest's memory, in both directions: the kernel refuses to give up what is in use, where
+ * a cgroup's limit would kill. */
+static int update_in_guest(struct agent *agent, const struct spec_resources *resources,
+                           int64_t memory, struct error *err)
+{
+    uint64_t old = 0;
+    int r = guest_memory_set(GUEST_MEMORY_FILE, GUEST_MEMORY_INFO, (uint64_t)memory, &old, err);
+
+    if (r < 0)
+        return r;
+    r = sandbox_update(agent->sandbox, resources, err);
+    if (r < 0)
+        (void)guest_memory_set(GUEST_MEMORY_FILE, GUEST_MEMORY_INFO, old, NULL, NULL);
+    return r;
+}
+
 static int op_update(struct agent *agent, json_t *request, json_t **ret, struct error *err)
 {
     struct spec_resources resources = {0};
     json_t *description = NULL;
+    int64_t memory = 0;
     int r = need_running(agent, err);
 
     (void)ret;
-    if (r < 0 || (r = json_get_object(request, "resources", &description, err)) < 0)
+    if (r < 0 || (r = json_get_object(request, "resources", &description, err)) < 0 ||
+        (r = json_get_i64(request, "memory", &memory, err)) < 0)
         return r;
     r = spec_resources_from_json(description, &resources, err);
     if (r >= 0)
-        r = sandbox_update(agent->sandbox, &resources, err);
+        r = agent->is_guest && memory > 0 ? update_in_guest(agent, &resources, memory, err)
+                                          : sandbox_update(agent->sandbox, &resources, err);
     spec_resources_release(&resources);
     return r;
 }
@@ -364,7 +429,7 @@ static int op_freeze(struct agent *agent, json_t *request, json_t **ret, struct 
 
 static int op_state(struct agent *agent, json_t *request, json_t **ret, struct error *err)
 {
-    static const char *const names[] = {"none", "created", "running", "exited"};
+    static const char *const names[] = {"none", "created", "running", "exited", "files"};
     CLEANUP_JSON json_t *execs = json_array();
 
     (void)request;
@@ -393,10 +458,21 @@ static const struct {
     const char *name;
     int (*serve)(struct agent *agent, json_t *request, json_t **ret, struct error *err);
 } ops[] = {
-    {"create", op_create},     {"start", op_start},   {"exec", op_exec},
-    {"signal", op_signal},     {"resize", op_resize}, {"processes", op_processes},
-    {"update", op_update},     {"state", op_state},   {"freeze", op_freeze},
+    {"create", op_create},
+    {"start", op_start},
+    {"exec", op_exec},
+    {"signal", op_signal},
+    {"resize", op_resize},
+    {"processes", op_processes},
+    {"update", op_update},
+    {"state", op_state},
+    {"freeze", op_freeze},
     {"shutdown", op_shutdown},
+    {"files", op_files},
+    {"stat-path", agent_op_stat_path},
+    {"archive-read", agent_op_archive_read},
+    {"archive-write", agent_op_archive_write},
+    {"changes", agent_op_changes},
 };
 
 static void handle_request(struct wire_connection *connection, uint64_t id, const char *op,
@@ -408,12 +484,16 @@ static void handle_request(struct wire_connection *connection, uint64_t id, cons
     size_t i = 0;
     int r;
 
+    agent->request = id;
+    agent->deferred = false;
     while (i < sizeof(ops) / sizeof(ops[0]) && !string_equal(ops[i].name, op))
         i++;
     if (i < sizeof(ops) / sizeof(ops[0]))
         r = ops[i].serve(agent, request, &answer, &error);
     else
         r = error_set_class(&error, ERROR_NOT_IMPLEMENTED, "unknown operation '%s'", op);
+    if (r >= 0 && agent->deferred)
+        return;
     if (r >= 0) {
         wire_connection_answer(connection, id, answer);
         return;
@@ -449,6 +529,7 @@ int agent_new(struct loop *loop, int fd, bool own, bool is_guest, const struct a
     agent->is_guest = is_guest;
     agent->drain_timer = (struct loop_source)LOOP_SOURCE_INIT;
     list_init(&agent->processes);
+    list_init(&agent->archives);
     r = wire_connection_new(WIRE_SERVER, "hull-agent", "the worker", &handler, agent,
                             &agent->connection, err);
     if (r >= 0)
@@ -467,8 +548,12 @@ struct agent *agent_free(struct agent *agent)
         return NULL;
     agent->closing = true;
     loop_remove(&agent->drain_timer);
+    agent_archives_free(agent);
     if (agent->sandbox)
         (void)sandbox_destroy(agent->sandbox, NULL);
+    /* Whoever waits for this process shall not wait for the host's disk. */
+    if (agent->state == AGENT_FILES)
+        (void)root_unmount(&agent->root, !agent->is_guest, NULL);
     LIST_FOR_EACH (process, &agent->processes, struct agent_process, node)
         agent_process_free(process);
     agent->connection = wire_connection_free(agent->connection);
@@ -496,6 +581,8 @@ void agent_reap(struct agent *agent)
         }
         if (known)
             agent_process_reap(known);
+        else if (agent && agent_archives_reap(agent, info.si_pid))
+            continue;
         else if (waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG) < 0)
             return;
     }

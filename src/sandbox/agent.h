@@ -14,7 +14,11 @@
  * the pipe. Only then `exit` is sent. For the container it is sent after what `exec` started is
  * over too (at most AGENT_EXEC_DRAIN_MS later), and after sandbox_destroy(): whoever hears of it
  * may take the file systems away. If the output of an ended program waits for credit, `ended` is
- * sent before. */
+ * sent before.
+ *
+ * `files` in place of `create` mounts the root of a container that does not run; nothing can be
+ * started in it afterwards. In both states the container's files are read and written from outside,
+ * each time by a child of the agent's own (agent_archive.c). */
 #ifndef HULL_SANDBOX_AGENT_H
 #define HULL_SANDBOX_AGENT_H
 
@@ -31,6 +35,7 @@ enum {
     AGENT_EXEC_ID_MAX = 64,     /* characters */
     AGENT_EXEC_DRAIN_MS = 2000, /* how long unread output of an exec holds the container's exit */
     AGENT_LAYERS_MAX = 128,
+    AGENT_ARCHIVES_MAX = 16, /* reads and writes of files at once */
 };
 
 /* What differs between host and guest. All may be NULL but closed. */

@@ -1,4 +1,4 @@
-/* The inside of the agent, shared by agent.c, agent_process.c and agent_stream.c. */
+/* The inside of the agent, shared by agent*.c. */
 #ifndef HULL_SANDBOX_AGENT_INTERNAL_H
 #define HULL_SANDBOX_AGENT_INTERNAL_H
 
@@ -46,7 +46,13 @@ struct agent_process {
     int signal;
 };
 
-enum agent_state { AGENT_NONE, AGENT_CREATED, AGENT_RUNNING, AGENT_EXITED };
+enum agent_state {
+    AGENT_NONE,
+    AGENT_CREATED,
+    AGENT_RUNNING,
+    AGENT_EXITED,
+    AGENT_FILES, /* the root is mounted, and nothing will ever run in it */
+};
 
 struct agent {
     struct loop *loop;
@@ -54,7 +60,9 @@ struct agent {
     const struct agent_ops *ops;
     void *data;
     bool is_guest;
-    bool closing; /* agent_free() is at work */
+    bool closing;     /* agent_free() is at work */
+    uint64_t request; /* the one that is being served */
+    bool deferred;    /* it is answered later */
 
     enum agent_state state;
     struct spec_runtime *config;
@@ -64,7 +72,21 @@ struct agent {
     struct list processes;
     size_t n_execs;
     struct loop_source drain_timer;
+    struct list archives;
+    size_t n_archives;
 };
+
+/* --- agent_archive.c --- */
+
+/* The operations on a container's files; each is answered later. */
+int agent_op_stat_path(struct agent *agent, json_t *request, json_t **ret, struct error *err);
+int agent_op_archive_read(struct agent *agent, json_t *request, json_t **ret, struct error *err);
+int agent_op_archive_write(struct agent *agent, json_t *request, json_t **ret, struct error *err);
+int agent_op_changes(struct agent *agent, json_t *request, json_t **ret, struct error *err);
+/* Ends all of them, unanswered. */
+void agent_archives_free(struct agent *agent);
+/* Reaps the child of that pid if it is one of theirs. */
+bool agent_archives_reap(struct agent *agent, pid_t pid);
 
 /* --- agent_stream.c --- */
 
@@ -106,5 +128,7 @@ int agent_process_watch(struct agent_process *process, struct error *err);
 void agent_process_reap(struct agent_process *process);
 /* Looks whether an ended program's output is through; sends `exit` then. May free `process`. */
 void agent_process_settle(struct agent_process *process);
+/* Sends a `log` event. */
+void agent_log(struct agent *agent, const char *message);
 
 #endif

@@ -82,7 +82,7 @@ static void send_exit(struct agent *agent, const struct agent_process *process, 
         (void)wire_connection_event(agent->connection, "exit", event);
 }
 
-static void send_log(struct agent *agent, const char *message)
+void agent_log(struct agent *agent, const char *message)
 {
     json_t *event = json_object();
 
@@ -102,7 +102,7 @@ static void container_gone(struct agent_process *process)
     agent->state = AGENT_EXITED;
     (void)sandbox_oom_kills(agent->sandbox, &kills);
     if (sandbox_destroy(agent->sandbox, &error) < 0)
-        send_log(agent, error.message);
+        agent_log(agent, error.message);
     agent->sandbox = sandbox_free(agent->sandbox);
     send_exit(agent, process, kills > 0);
     agent_process_free(process);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -79,33 +80,60 @@ static int write_number(struct cgroup *cgroup, const char *controller, const cha
     return cgroup_write(cgroup, controller, file, text, optional, err);
 }
 
+static uint64_t read_memory(struct cgroup *cgroup, const char *file)
+{
+    const struct cgroup_hierarchy *hierarchy = cgroup_find(cgroup, "memory");
+    CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(VALUE_MAX);
+    CLEANUP_FREE char *path = hierarchy ? path_join(hierarchy->directory, file) : NULL;
+
+    if (!path || file_read(AT_FDCWD, path, &text, NULL) < 0)
+        return 0;
+    return strtoull(buffer_string(&text), NULL, 10);
+}
+
+static int write_memory_limit(struct cgroup *cgroup, const char *file, int64_t value, bool optional,
+                              struct error *err)
+{
+    struct error failure = ERROR_INIT;
+    int r = write_number(cgroup, "memory", file, value, optional, &failure);
+
+    if (r != -EBUSY)
+        return r < 0 ? error_copy(err, &failure) : 0;
+    return error_set_class(err, ERROR_CONFLICT,
+                           "unable to set memory limit to %" PRId64 " (current usage: %" PRIu64
+                           ", peak usage: %" PRIu64 ")",
+                           value, read_memory(cgroup, "memory.usage_in_bytes"),
+                           read_memory(cgroup, "memory.max_usage_in_bytes"));
+}
+
 /* Memory alone must not be above memory + swap at any moment: which is written first depends on
- * whether limits rise or fall. */
+ * whether limits rise or fall (as runc). What is in use may be above either, then neither changes.
+ */
 static int apply_memory_limits(struct cgroup *cgroup, const struct spec_resources *resources,
                                struct error *err)
 {
-    const char *memory = "memory.limit_in_bytes";
-    const char *both = "memory.memsw.limit_in_bytes";
-    struct error first = ERROR_INIT;
-    int r = 0;
+    const char *files[] = {"memory.limit_in_bytes", "memory.memsw.limit_in_bytes"};
+    const int64_t limits[] = {resources->memory_limit, resources->memory_swap};
+    uint64_t old;
+    int first = 0;
+    int r;
 
-    if (resources->memory_limit)
-        r = write_number(cgroup, "memory", memory, resources->memory_limit, false, &first);
-    if ((r == -EINVAL || r == -EBUSY) && resources->memory_swap) {
-        r = write_number(cgroup, "memory", both, resources->memory_swap, true, err);
-        if (r < 0)
-            return r;
-        return write_number(cgroup, "memory", memory, resources->memory_limit, false, err);
-    }
-    if (r == -EBUSY)
-        return error_set_class(err, ERROR_CONFLICT,
-                               "the memory in use is above the limit of %" PRId64 " bytes",
-                               resources->memory_limit);
-    if (r < 0)
-        return error_copy(err, &first);
-    if (!resources->memory_swap)
+    if (!limits[0] && !limits[1])
         return 0;
-    return write_number(cgroup, "memory", both, resources->memory_swap, true, err);
+    if (!limits[0])
+        return write_memory_limit(cgroup, files[1], limits[1], true, err);
+    if (!limits[1])
+        return write_memory_limit(cgroup, files[0], limits[0], false, err);
+    if (limits[1] < 0 || read_memory(cgroup, files[0]) < (uint64_t)limits[1])
+        first = 1;
+    old = read_memory(cgroup, files[first]);
+    r = write_memory_limit(cgroup, files[first], limits[first], first == 1, err);
+    if (r < 0)
+        return r;
+    r = write_memory_limit(cgroup, files[!first], limits[!first], first == 0, err);
+    if (r < 0 && old > 0 && old <= INT64_MAX)
+        (void)write_number(cgroup, "memory", files[first], (int64_t)old, true, NULL);
+    return r;
 }
 
 static int apply_memory(struct cgroup *cgroup, const struct spec_resources *resources,

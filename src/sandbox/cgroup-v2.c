@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -96,6 +97,33 @@ static int write_limit(struct cgroup *cgroup, const char *controller, const char
                         err);
 }
 
+/* Version 2 does not refuse a limit that is below what is in use: it kills. What can be thrown
+ * away, the page cache, does not count. */
+static int check_usage(struct cgroup *cgroup, int64_t limit, struct error *err)
+{
+    static const char *const reclaimable[] = {"active_file", "inactive_file", "slab_reclaimable"};
+    const struct cgroup_hierarchy *hierarchy = cgroup_find(cgroup, "memory");
+    CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(VALUE_MAX);
+    CLEANUP_FREE char *path = hierarchy ? path_join(hierarchy->directory, "memory.current") : NULL;
+    uint64_t usage;
+    uint64_t used;
+
+    if (limit <= 0 || !path || file_read(AT_FDCWD, path, &text, NULL) < 0)
+        return 0;
+    usage = used = strtoull(buffer_string(&text), NULL, 10);
+    for (size_t i = 0; i < sizeof(reclaimable) / sizeof(reclaimable[0]); i++) {
+        uint64_t part = 0;
+
+        if (cgroup_read_key(hierarchy->directory, "memory.stat", reclaimable[i], &part) >= 0)
+            used -= part < used ? part : used;
+    }
+    if (used <= (uint64_t)limit)
+        return 0;
+    return error_set_class(err, ERROR_CONFLICT,
+                           "unable to set memory limit to %" PRId64 " (current usage: %" PRIu64 ")",
+                           limit, usage);
+}
+
 /* v1 and docker count memory and swap together, v2 counts swap alone. */
 static int apply_memory(struct cgroup *cgroup, const struct spec_resources *resources,
                         struct error *err)
@@ -112,6 +140,8 @@ static int apply_memory(struct cgroup *cgroup, const struct spec_resources *reso
         return error_set_class(err, ERROR_INVALID,
                                "a memory+swap limit needs a memory limit beside it");
     }
+    if ((r = check_usage(cgroup, resources->memory_limit, err)) < 0)
+        return r;
     /* Swap first: a lower memory limit may need to push pages out. Kernels without swap have no
      * such file. */
     if (resources->memory_swap)

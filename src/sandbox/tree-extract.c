@@ -309,12 +309,32 @@ static int make_hardlink(struct extraction *extraction, const struct place *plac
 
 /* --- members --- */
 
+static int rename_member(const struct tree_extract_options *options, char **name)
+{
+    const char *from = options->rename_from;
+    size_t length = from ? strlen(from) : 0;
+    char *renamed;
+
+    if (!from || strncmp(*name, from, length) != 0 ||
+        (length > 0 && (*name)[length] != '/' && (*name)[length] != '\0'))
+        return 0;
+    renamed =
+        string_format(length == 0 && **name ? "%s/%s" : "%s%s", options->rename_to, *name + length);
+    if (!renamed)
+        return -ENOMEM;
+    free(*name);
+    *name = renamed;
+    return 0;
+}
+
 /* The clean name of what a member calls `text`; a message in docker's words if it climbs out. */
 static int clean_name(const struct extraction *extraction, const char *member, const char *text,
                       bool is_target, char **ret, struct error *err)
 {
     int r = tree_path_clean_member(text, ret);
 
+    if (r == 0)
+        r = rename_member(extraction->options, ret);
     if (r == -ENOMEM)
         return error_oom(err);
     if (r == -EINVAL && is_target)

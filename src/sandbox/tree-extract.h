@@ -49,8 +49,12 @@ struct tree_extract_owner {
 struct tree_extract_options {
     unsigned flags;
     const struct tree_extract_owner *owner; /* of everything, in place of the archive's; NULL */
-    uint64_t max_entries;                   /* 0: TREE_ENTRIES_MAX */
-    uint64_t max_bytes;                     /* of content written; 0: no limit of ours */
+    /* Where a member's name begins with the component `rename_from` (""; always), that is replaced
+     * by rename_to. NULL: no. Both clean. */
+    const char *rename_from;
+    const char *rename_to;
+    uint64_t max_entries; /* 0: TREE_ENTRIES_MAX */
+    uint64_t max_bytes;   /* of content written; 0: no limit of ours */
 };
 
 struct tree_extract_result {

@@ -225,6 +225,94 @@ int vm_cgroup_create(const char *mount, const char *path, const struct vm_cgroup
     return 0;
 }
 
+/* --- changing --- */
+
+static int read_number(const char *directory, const char *name, uint64_t *ret)
+{
+    CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(CGROUP_FILE_MAX);
+    CLEANUP_FREE char *path = path_join(directory, name);
+    int r = path ? file_read(AT_FDCWD, path, &text, NULL) : -ENOMEM;
+
+    if (r == 0)
+        *ret = strtoull(buffer_string(&text), NULL, 10);
+    return r;
+}
+
+/* Memory alone must not be above memory + swap at any moment. */
+static int change_memory_v1(const char *directory, uint64_t memory, struct error *err)
+{
+    static const char *const names[] = {"memory.limit_in_bytes", "memory.memsw.limit_in_bytes"};
+    uint64_t old = 0;
+    int first = 0;
+    int r = read_number(directory, names[0], &old);
+
+    if (r < 0)
+        return error_set_errno(err, r, "cannot read %s of %s", names[0], directory);
+    if (memory > old)
+        first = 1;
+    r = write_number(directory, names[first], memory, first == 1, err);
+    if (r < 0)
+        return r;
+    r = write_number(directory, names[!first], memory, first == 0, err);
+    if (r < 0)
+        (void)write_number(directory, names[first], old, true, NULL);
+    return r;
+}
+
+static int change_memory_v2(const char *directory, uint64_t memory, struct error *err)
+{
+    uint64_t used = 0;
+
+    /* The kernel would not refuse but kill. */
+    if (read_number(directory, "memory.current", &used) == 0 && used > memory)
+        return error_set(err, -EBUSY, "%" PRIu64 " bytes are in use", used);
+    return write_number(directory, "memory.max", memory, true, err);
+}
+
+static int change_cpus_v1(const char *directory, double cpus, struct error *err)
+{
+    char text[32] = "-1";
+    int r = write_number(directory, "cpu.cfs_period_us", CPU_PERIOD_US, false, err);
+
+    if (cpus > 0)
+        snprintf(text, sizeof(text), "%lld", quota(cpus));
+    return r < 0 ? r : write_limit(directory, "cpu.cfs_quota_us", text, false, err);
+}
+
+static int change_cpus_v2(const char *directory, double cpus, struct error *err)
+{
+    char text[64];
+
+    if (cpus > 0)
+        snprintf(text, sizeof(text), "%lld %d", quota(cpus), CPU_PERIOD_US);
+    else
+        snprintf(text, sizeof(text), "max %d", CPU_PERIOD_US);
+    return write_limit(directory, "cpu.max", text, !(cpus > 0), err);
+}
+
+int vm_cgroup_change(const struct vm_cgroup *cgroup, const struct vm_cgroup_limits *limits,
+                     struct error *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < cgroup->n && r == 0; i++) {
+        const char *directory = cgroup->directories[i];
+
+        if (exists(directory, "cgroup.controllers")) {
+            r = change_memory_v2(directory, limits->memory, err);
+            if (r == 0)
+                r = change_cpus_v2(directory, limits->cpus, err);
+            continue;
+        }
+        /* A tree may have more than one controller. */
+        if (exists(directory, "memory.limit_in_bytes"))
+            r = change_memory_v1(directory, limits->memory, err);
+        if (r == 0 && exists(directory, "cpu.cfs_quota_us"))
+            r = change_cpus_v1(directory, limits->cpus, err);
+    }
+    return r;
+}
+
 int vm_cgroup_open_procs(const struct vm_cgroup *cgroup, int *ret, struct error *err)
 {
     for (size_t i = 0; i < cgroup->n; i++) {

@@ -31,6 +31,11 @@ struct vm_cgroup_limits {
 int vm_cgroup_create(const char *mount, const char *path, const struct vm_cgroup_limits *limits,
                      struct vm_cgroup *ret, struct error *err);
 
+/* Sets memory and CPUs (0: no limit) of a cgroup that has processes. -EBUSY, with memory as it was:
+ * they use more than that now. */
+int vm_cgroup_change(const struct vm_cgroup *cgroup, const struct vm_cgroup_limits *limits,
+                     struct error *err);
+
 /* Opens cgroup.procs of each tree for writing: descriptors in ret, at most VM_CGROUP_TREES_MAX.
  * Returns how many, or -errno with none open. */
 int vm_cgroup_open_procs(const struct vm_cgroup *cgroup, int *ret, struct error *err);

@@ -9,6 +9,8 @@
 #include "base/error.h"
 #include "base/strings.h"
 
+#define CEILING_MIN (8ULL * 1024 * 1024 * 1024)
+
 static const struct vm_engine_ops *const engines[] = {
     [VM_ENGINE_KVM] = &vm_engine_kvm,
     [VM_ENGINE_UML] = &vm_engine_uml,
@@ -71,6 +73,26 @@ uint64_t vm_engine_memory_mib(const struct vm_engine_ops *ops, uint64_t memory)
 
     whole += whole / PAGE_STRUCTS_PART;
     return (whole + MIB - 1) / MIB;
+}
+
+uint64_t vm_engine_ceiling(const struct vm_engine_ops *ops, uint64_t memory, uint64_t host)
+{
+    uint64_t ceiling = memory > UINT64_MAX / 2 ? memory : memory * 2;
+
+    if (!ops->resizes)
+        return memory;
+    if (ceiling < CEILING_MIN)
+        ceiling = CEILING_MIN;
+    if (ceiling > host)
+        ceiling = host;
+    return ceiling > memory ? ceiling : memory;
+}
+
+bool vm_resizes_memory(enum vm_engine engine)
+{
+    const struct vm_engine_ops *ops = vm_engine_ops(engine);
+
+    return ops && ops->resizes;
 }
 
 int vm_cpus(enum vm_engine engine, double cpus, char **ret_warning)

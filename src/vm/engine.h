@@ -30,6 +30,7 @@ struct vm_engine_ops {
     bool loads_kernel;          /* wants VM_FD_KERNEL; else the program is the kernel */
     bool proc;                  /* needs /proc in its jail to find its descriptors by name */
     bool shares;                /* mounts directories of the host out of its jail (hostfs) */
+    bool resizes;               /* a running guest can be given more memory, and less */
     enum vm_jail_filter filter; /* which system calls it does */
     unsigned long personality;  /* personality(2) to set before exec; 0: none */
     const char *device;         /* a host device that it opens by name, or NULL */
@@ -65,8 +66,14 @@ int vm_engine_need_file(const char *path, const char *what, const char *fix, str
 /* Virtual CPUs without the warning. */
 int vm_engine_cpus(const struct vm_engine_ops *ops, double cpus);
 
-/* `memory` plus what the guest kernel keeps for itself, in whole MiB: the guest's MemTotal is then
- * `memory` within 1 % (User-Mode Linux), or within 6 MiB and 1 % (QEMU, whose kernels differ). */
+/* `memory` plus what the guest kernel keeps for itself, in whole MiB. User-Mode Linux is told its
+ * exact MemTotal besides; with QEMU MemTotal is then `memory` within 6 MiB and 1 %, as its kernels
+ * differ. */
 uint64_t vm_engine_memory_mib(const struct vm_engine_ops *ops, uint64_t memory);
+
+/* Bytes up to which a guest that boots with `memory` can be made to grow on a host with `host`
+ * bytes: 8 GiB or twice of what was asked, but no more than the host has, and never less than what
+ * was asked. Without `resizes` that is `memory`. */
+uint64_t vm_engine_ceiling(const struct vm_engine_ops *ops, uint64_t memory, uint64_t host);
 
 #endif

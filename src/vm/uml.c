@@ -6,6 +6,7 @@
  * so names no directory for temporary files.
  *
  * seccomp=off: with seccomp=on a guest's user space can reach all memory of the guest. */
+#include <inttypes.h>
 #include <sys/personality.h>
 
 #include "base/cleanup.h"
@@ -68,6 +69,17 @@ static int append_nic(char ***argv, const struct vm_nic *nic)
                         string_or(nic->mac, ""));
 }
 
+/* mem= is what the guest can be made to have, memtotal= what it has: its MemTotal. Memory that it
+ * does not have costs nothing (kernel/patches). */
+static int append_memory(char ***argv, const struct vm_config *config)
+{
+    uint64_t ceiling =
+        config->memory_ceiling > config->memory ? config->memory_ceiling : config->memory;
+    int r = strv_appendf(argv, "mem=%" PRIu64 "M", vm_engine_memory_mib(&vm_engine_uml, ceiling));
+
+    return r < 0 ? r : strv_appendf(argv, "memtotal=%" PRIu64 "K", config->memory / 1024);
+}
+
 static int uml_command(const struct vm_config *config, char ***ret_argv, struct error *err)
 {
     CLEANUP_STRV char **argv = NULL;
@@ -81,8 +93,7 @@ static int uml_command(const struct vm_config *config, char ***ret_argv, struct 
     if (r == 0)
         r = strv_append(&argv, "uml_dir=/run");
     if (r == 0)
-        r = strv_appendf(&argv, "mem=%lluM",
-                         (unsigned long long)vm_engine_memory_mib(&vm_engine_uml, config->memory));
+        r = append_memory(&argv, config);
     if (r == 0)
         r = strv_append(&argv, "seccomp=off");
     if (r == 0)
@@ -118,6 +129,7 @@ const struct vm_engine_ops vm_engine_uml = {
     .name = "uml",
     .one_cpu = true,
     .shares = true,
+    .resizes = true,
     .filter = VM_JAIL_FILTER_UML,
     /* Else it sets this itself and executes /proc/self/exe again. */
     .personality = ADDR_NO_RANDOMIZE,

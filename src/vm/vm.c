@@ -25,6 +25,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -64,6 +65,7 @@ struct vm {
     int control;        /* until the QMP client owns it */
     int user_namespace; /* of a jail that takes shares later */
     struct qmp *qmp;
+    uint64_t memory_ceiling;
     bool powered_off; /* QEMU said that the guest did that */
     char *kill_reason;
 };
@@ -177,13 +179,19 @@ static int open_all(struct vm *vm, const struct vm_config *config, struct handov
     return r;
 }
 
+static struct vm_cgroup_limits limits_of(const struct vm_engine_ops *ops, uint64_t memory,
+                                         double cpus)
+{
+    return (struct vm_cgroup_limits){
+        .memory = vm_engine_memory_mib(ops, memory) * 1024 * 1024 + ops->overhead,
+        .cpus = cpus,
+        .processes = ops->processes_max,
+    };
+}
+
 static int make_cgroup(struct vm *vm, const struct vm_config *config, struct error *err)
 {
-    struct vm_cgroup_limits limits = {
-        .memory = vm_engine_memory_mib(vm->ops, config->memory) * 1024 * 1024 + vm->ops->overhead,
-        .cpus = config->cpus,
-        .processes = vm->ops->processes_max,
-    };
+    struct vm_cgroup_limits limits = limits_of(vm->ops, config->memory, config->cpus);
 
     if (!config->cgroup)
         return 0;
@@ -320,13 +328,22 @@ static int supervise(struct vm *vm, struct error *err)
     return r;
 }
 
+static uint64_t host_memory(void)
+{
+    struct sysinfo info;
+
+    return sysinfo(&info) < 0 ? 0 : (uint64_t)info.totalram * info.mem_unit;
+}
+
 DEFINE_CLEANUP(struct vm *, cleanup_vm, vm_free)
 
-int vm_start(const struct vm_config *config, struct loop *loop, const struct vm_events *events,
+int vm_start(const struct vm_config *given, struct loop *loop, const struct vm_events *events,
              struct vm **ret, struct error *err)
 {
     CLEANUP(handover_release) struct handover handover = {.n = 0};
     CLEANUP(cleanup_vm) struct vm *vm = NULL;
+    struct vm_config completed = *given;
+    const struct vm_config *config = &completed;
     int r = check_config(config, err);
 
     if (r < 0)
@@ -347,6 +364,9 @@ int vm_start(const struct vm_config *config, struct loop *loop, const struct vm_
         .control = -EBADF,
         .user_namespace = -EBADF,
     };
+    if (!config->memory_ceiling)
+        completed.memory_ceiling = vm_engine_ceiling(vm->ops, config->memory, host_memory());
+    vm->memory_ceiling = config->memory_ceiling;
     r = open_all(vm, config, &handover, err);
     if (r == 0)
         r = make_cgroup(vm, config, err);
@@ -400,6 +420,18 @@ static void on_qmp_event(struct qmp *qmp, const char *name, const json_t *payloa
     /* hull-init ends a guest under QEMU by a reset, which works without ACPI too; with -no-reboot
      * that is the end. A panic resets as well, but says so on the console. */
     vm->powered_off = string_equal(reason, "guest-shutdown") || string_equal(reason, "guest-reset");
+}
+
+uint64_t vm_memory_ceiling(const struct vm *vm)
+{
+    return vm->memory_ceiling;
+}
+
+int vm_limit(struct vm *vm, uint64_t memory, double cpus, struct error *err)
+{
+    struct vm_cgroup_limits limits = limits_of(vm->ops, memory, cpus);
+
+    return vm_cgroup_change(&vm->cgroup, &limits, err);
 }
 
 /* --- end --- */

@@ -73,6 +73,7 @@ struct vm_config {
     enum vm_engine engine;
     struct vm_files files;
     uint64_t memory;                    /* bytes of guest memory */
+    uint64_t memory_ceiling;            /* bytes it can be made to have; 0: vm_start() chooses */
     double cpus;                        /* 0: one virtual CPU, uncapped */
     struct vm_disk disks[VM_DISKS_MAX]; /* in the order in which the guest numbers them from 0 */
     size_t n_disks;
@@ -125,6 +126,16 @@ int vm_open_management(const struct vm *vm, struct error *err);
 int vm_attach_share(struct vm *vm, unsigned index, const struct vm_share *share,
                     enum vm_share_kind *ret_kind, struct error *err);
 int vm_attach_disk(struct vm *vm, unsigned index, const struct vm_share *disk, struct error *err);
+
+/* Can the memory of a running guest be changed (through hull-init's `update` request)? */
+bool vm_resizes_memory(enum vm_engine engine);
+/* Bytes up to which this VM's memory can be changed, or what it has where it cannot. */
+uint64_t vm_memory_ceiling(const struct vm *vm);
+
+/* Changes the limits that the VM's cgroup holds from outside to what a guest with `memory` bytes
+ * and `cpus` processors (0: no limit) needs; without a cgroup nothing. Raise before the guest is
+ * told, and lower after. -EBUSY: the VMM uses more than that now, and nothing is changed. */
+int vm_limit(struct vm *vm, uint64_t memory, double cpus, struct error *err);
 
 /* Ends the VM at once (SIGKILL); ended() follows. `reason` becomes part of what it is told. */
 void vm_kill(struct vm *vm, const char *reason);

@@ -145,3 +145,42 @@ print(sorted((row["Name"], row["WorkerPid"], row["VmmPid"]) for row in rows))'; 
         eq again "$(docker run --rm t/interrupted cat /etc/made)"
         docker rmi t/interrupted
 }
+
+@test "what an update has set outlives hulld, in inspect and in what holds" {
+        local isolation name
+        for isolation in $(isolations); do
+                name=updated-$isolation
+                docker run -d --name "$name" --isolation="$isolation" -m 128m hull/nano sleep 100000 >/dev/null
+                docker update -m 192m --pids-limit 60 --restart unless-stopped "$name" >/dev/null
+        done
+        engine_stop main KILL
+        restart_engine
+        for isolation in $(isolations); do
+                name=updated-$isolation
+                is_state "$name" running
+                eq "$((192 << 20)) 60 unless-stopped" "$(inspect "$name" '{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{.HostConfig.RestartPolicy.Name}}')"
+                docker restart -t 0 "$name" >/dev/null
+                eq $((192 << 20)) "$(docker exec "$name" sh -c 'cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes')"
+                docker rm -f "$name"
+        done
+}
+
+@test "kill -9 of hulld beside a transfer of files: the container starts with them" {
+        local isolation name
+        for isolation in $(isolations); do
+                name=files-$isolation
+                docker create --name "$name" --isolation="$isolation" hull/nano cat /note >/dev/null
+                echo kept >"$BATS_TEST_TMPDIR/note"
+                docker cp "$BATS_TEST_TMPDIR/note" "$name:/note"
+                # One that goes on for as long as its input is open.
+                mkfifo "$BATS_TEST_TMPDIR/$name"
+                exec 4<>"$BATS_TEST_TMPDIR/$name"
+                docker cp - "$name:/" <&4 >/dev/null 2>&1 3>&- &
+                engine_stop main KILL
+                restart_engine
+                exec 4>&-
+                eq kept "$(docker start -a "$name")"
+                eq kept "$(docker cp "$name:/note" - | tar -xO)"
+                docker rm "$name" >/dev/null
+        done
+}

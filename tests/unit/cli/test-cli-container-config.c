@@ -125,6 +125,31 @@ static void test_volumes_and_devices(void **state)
     refuses(ARGV("-v", ":/x", "x"), "invalid volume specification: ':/x'");
 }
 
+static void test_mounts(void **state)
+{
+    (void)state;
+    gives(ARGV("--mount", "type=bind,src=/a,dst=/b,ro,bind-propagation=rslave", "x"),
+          "HostConfig.Mounts",
+          "[{\"BindOptions\":{\"Propagation\":\"rslave\"},\"ReadOnly\":true,\"Source\":\"/a\","
+          "\"Target\":\"/b\",\"Type\":\"bind\"}]");
+    gives(ARGV("--mount", "source=v,target=/b,volume-opt=o=a=b,volume-nocopy", "x"),
+          "HostConfig.Mounts",
+          "[{\"Source\":\"v\",\"Target\":\"/b\",\"Type\":\"volume\",\"VolumeOptions\":{"
+          "\"DriverConfig\":{\"Options\":{\"o\":\"a=b\"}},\"NoCopy\":true}}]");
+    gives(ARGV("--mount", "type=tmpfs,dst=/b,tmpfs-size=1m,tmpfs-mode=700", "x"),
+          "HostConfig.Mounts",
+          "[{\"Target\":\"/b\",\"TmpfsOptions\":{\"Mode\":448,\"SizeBytes\":1048576},"
+          "\"Type\":\"tmpfs\"}]");
+    refuses(ARGV("--mount", "type=bind,src=/a", "x"),
+            "invalid argument \"type=bind,src=/a\" for \"--mount\" flag: target is required");
+    refuses(ARGV("--mount", "dst=/a,what=b", "x"),
+            "invalid argument \"dst=/a,what=b\" for \"--mount\" flag: unexpected key 'what' in "
+            "'what=b'");
+    refuses(ARGV("--mount", "type=bind,dst=/a,volume-nocopy", "x"),
+            "invalid argument \"type=bind,dst=/a,volume-nocopy\" for \"--mount\" flag: cannot mix "
+            "'volume-*' options with mount type 'bind'");
+}
+
 static void test_network_and_names(void **state)
 {
     (void)state;
@@ -171,6 +196,7 @@ int main(void)
         cmocka_unit_test(test_resources),
         cmocka_unit_test(test_ports),
         cmocka_unit_test(test_volumes_and_devices),
+        cmocka_unit_test(test_mounts),
         cmocka_unit_test(test_network_and_names),
         cmocka_unit_test(test_policies),
         cmocka_unit_test(test_environment),

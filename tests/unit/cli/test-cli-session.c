@@ -285,9 +285,40 @@ static void test_help_of_every_command(void **state)
     }
 }
 
+static void test_update(void **state)
+{
+    static const struct fake_route routes[] = {
+        PING,
+        {"POST /v1.47/containers/a/update",
+         JSON("200 OK", "1b\r\n{\"Warnings\":[\"one\\u001b\"]}\r\n")},
+        {"POST /v1.47/containers/b/update", JSON("200 OK", "11\r\n{\"Warnings\":null}\r\n")},
+        {NULL},
+    };
+    CLEANUP(outcome_release)
+    struct outcome outcome =
+        run(routes, "",
+            WORDS("update", "-m", "64m", "--memory-swap", "-1", "--cpus", "1.5", "--cpuset-cpus",
+                  "0", "--restart", "on-failure:3", "a", "b"));
+    CLEANUP(outcome_release)
+    struct outcome nothing = run(routes, "", WORDS("update", "a"));
+
+    (void)state;
+    assert_string_equal(outcome.err, "one\\x1b\n");
+    assert_string_equal(outcome.out, "a\nb\n");
+    assert_int_equal(outcome.status, 0);
+    assert_non_null(strstr(outcome.requests,
+                           "{\"NanoCpus\":1500000000,\"CpusetCpus\":\"0\",\"Memory\":67108864,"
+                           "\"MemorySwap\":-1,\"RestartPolicy\":{\"Name\":\"on-failure\","
+                           "\"MaximumRetryCount\":3}}"));
+    assert_int_equal(nothing.status, 1);
+    assert_string_equal(nothing.err,
+                        "you must provide one or more flags when using this command\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_update),
         cmocka_unit_test(test_run_attached),
         cmocka_unit_test(test_exec_with_input),
         cmocka_unit_test(test_start_failure_codes),

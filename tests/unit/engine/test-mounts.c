@@ -11,49 +11,104 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/strings.h"
+#include "engine/mount_request.h"
 #include "engine/private.h"
 #include "spec/runtime.h"
 
+static struct engine engine = {.config = {.root = "/root-of-engine"}};
+
+/* A container of such a HostConfig and Config; resolved. */
+static int resolve(enum compute_isolation isolation, const char *host, const char *config,
+                   struct container *ret, struct error *err)
+{
+    *ret = (struct container){.engine = &engine, .isolation = isolation};
+    assert_int_equal(json_parse(host, strlen(host), &ret->host_config, NULL), 0);
+    assert_int_equal(json_parse(config, strlen(config), &ret->config, NULL), 0);
+    return engine_mounts_resolve(ret, NULL, err);
+}
+
+static void release(struct container *container)
+{
+    json_decref(container->host_config);
+    json_decref(container->config);
+    json_decref(container->mount_points);
+}
+
 static int check(enum compute_isolation isolation, const char *bind, struct error *err)
 {
-    struct container container = {.isolation = isolation};
-    char text[256];
-    char *binds[] = {text, NULL};
-    string_copy(text, sizeof(text), bind);
-    return engine_mounts_check(&container, binds, NULL, err);
+    struct container container;
+    char host[256];
+    (void)snprintf(host, sizeof(host), "{\"Binds\": [\"%s\"]}", bind);
+    int r = resolve(isolation, host, "{}", &container, err);
+    release(&container);
+    return r;
 }
 
 static void binds_of_a_process_container(void **state)
 {
+    static const char *const good[] = {"/a:/b",       "/a:/b:ro",   "/a:/b:ro,rslave,z",
+                                       "name:/b",     "name:/b:ro", "name:/b:nocopy",
+                                       "/a:/b:cached"};
+    static const char *const bad[] = {"/a",
+                                      "/a:b",
+                                      "/a:/",
+                                      "/a:/x/..",
+                                      "/a:/b:nonsense",
+                                      "/a:/b:ro:x",
+                                      ":/b",
+                                      "/a:",
+                                      "/a:ro",
+                                      "/a:/b:nocopy",
+                                      "/a:/b:ro,rw",
+                                      "/a:/b:,",
+                                      "name:/b:rslave",
+                                      "/a:/b:shared,slave"};
     (void)state;
-    assert_int_equal(check(COMPUTE_PROCESS, "/a:/b", NULL), 0);
-    assert_int_equal(check(COMPUTE_PROCESS, "/a:/b:ro", NULL), 0);
-    assert_int_equal(check(COMPUTE_PROCESS, "/a:/b:ro,rslave,z", NULL), 0);
-    assert_true(check(COMPUTE_PROCESS, "/a", NULL) < 0);
-    assert_true(check(COMPUTE_PROCESS, "/a:b", NULL) < 0);
-    assert_true(check(COMPUTE_PROCESS, "/a:/", NULL) < 0);
-    assert_true(check(COMPUTE_PROCESS, "/a:/x/..", NULL) < 0);
-    assert_true(check(COMPUTE_PROCESS, "/a:/b:nonsense", NULL) < 0);
-    assert_true(check(COMPUTE_PROCESS, "/a:/b:ro:x", NULL) < 0);
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        assert_int_equal(check(COMPUTE_PROCESS, good[i], NULL), 0);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct error err = ERROR_INIT;
+        assert_true(check(COMPUTE_PROCESS, bad[i], &err) < 0);
+        assert_int_equal(err.class, ERROR_INVALID);
+    }
 }
 
 static void a_vm_shares_no_directory(void **state)
 {
-    struct error err = ERROR_INIT;
+    static const char *const binds[] = {"/a:/b", "name:/b"};
     (void)state;
-    assert_true(check(COMPUTE_HYPERV, "/a:/b", &err) < 0);
-    assert_int_equal(err.class, ERROR_INVALID);
-    assert_non_null(strstr(err.message, "'/a' cannot be mounted"));
+    for (size_t i = 0; i < sizeof(binds) / sizeof(binds[0]); i++) {
+        struct error err = ERROR_INIT;
+        assert_true(check(COMPUTE_HYPERV, binds[i], &err) < 0);
+        assert_int_equal(err.class, ERROR_INVALID);
+        assert_non_null(strstr(err.message, "cannot be mounted: a container with isolation"));
+    }
+}
+
+/* Those of the image stay in the writable layer; those that somebody asked for are refused. */
+static void volumes_of_a_vm(void **state)
+{
+    struct container container;
+    (void)state;
+    assert_int_equal(resolve(COMPUTE_HYPERV, "{}", "{\"Volumes\": {\"/v\": {}}}", &container, NULL),
+                     0);
+    assert_int_equal(json_array_size(container.mount_points), 0);
+    json_t *asked = json_object_get(container.config, "Volumes");
+    assert_true(engine_mounts_resolve(&container, asked, NULL) < 0);
+    release(&container);
 }
 
 static void tmpfs_becomes_a_mount(void **state)
 {
-    struct container container = {.isolation = COMPUTE_HYPERV};
+    struct container container;
     struct spec_runtime *config = spec_runtime_new();
     (void)state;
-    container.host_config =
-        json_pack("{s:{s:s}, s:[{s:s, s:s, s:{s:i, s:i}}]}", "Tmpfs", "/t", "size=1m", "Mounts",
-                  "Type", "tmpfs", "Target", "/u", "TmpfsOptions", "SizeBytes", 4096, "Mode", 448);
+    assert_int_equal(resolve(COMPUTE_HYPERV,
+                             "{\"Tmpfs\": {\"/t\": \"size=1m\"}, \"Mounts\": [{\"Type\": "
+                             "\"tmpfs\", \"Target\": \"/u\", \"TmpfsOptions\": {\"SizeBytes\": "
+                             "4096, \"Mode\": 448}}]}",
+                             "{}", &container, NULL),
+                     0);
     assert_int_equal(engine_mounts_add(&container, config, NULL), 0);
     const struct spec_mount *mount = spec_runtime_find_mount(config, "/t");
     assert_non_null(mount);
@@ -63,7 +118,117 @@ static void tmpfs_becomes_a_mount(void **state)
     assert_true(strv_contains(mount->options, "size=4096"));
     assert_true(strv_contains(mount->options, "mode=700"));
     spec_runtime_free(config);
-    json_decref(container.host_config);
+    release(&container);
+}
+
+static const char *text(const json_t *points, size_t i, const char *member)
+{
+    return json_string_value(json_object_get(json_array_get(points, i), member));
+}
+
+static void points_are_complete_and_sorted(void **state)
+{
+    struct container container;
+    (void)state;
+    assert_int_equal(resolve(COMPUTE_PROCESS,
+                             "{\"Binds\": [\"/h:/a/b/c:ro\", \"name:/a\"], \"Mounts\": [{\"Type\": "
+                             "\"volume\", \"Target\": \"/a/b\", \"Source\": \"other\"}]}",
+                             "{\"Volumes\": {\"/z\": {}, \"/a/b/\": {}}}", &container, NULL),
+                     0);
+    json_t *points = engine_mounts_to_json(&container);
+    assert_int_equal(json_array_size(points), 4);
+    assert_string_equal(text(points, 0, "Destination"), "/a");
+    assert_string_equal(text(points, 0, "Name"), "name");
+    assert_string_equal(text(points, 0, "Mode"), "z");
+    assert_string_equal(text(points, 0, "Source"), "/root-of-engine/volumes/name/_data");
+    assert_string_equal(text(points, 1, "Destination"), "/z");
+    assert_string_equal(text(points, 1, "Mode"), "");
+    assert_int_equal(strlen(text(points, 1, "Name")), 64);
+    assert_string_equal(text(points, 2, "Destination"), "/a/b");
+    assert_string_equal(text(points, 2, "Name"), "other");
+    assert_string_equal(text(points, 3, "Type"), "bind");
+    assert_string_equal(text(points, 3, "Mode"), "ro");
+    assert_string_equal(text(points, 3, "Propagation"), "rprivate");
+    for (size_t i = 0; i < 4; i++)
+        assert_null(json_object_get(json_array_get(points, i), "hull"));
+    json_decref(points);
+    release(&container);
+}
+
+static void two_mounts_at_one_place(void **state)
+{
+    static const char *const hosts[] = {
+        "{\"Binds\": [\"one:/a\", \"two:/a/\"]}",
+        "{\"Binds\": [\"one:/a\"], \"Mounts\": [{\"Type\": \"tmpfs\", \"Target\": \"/a\"}]}",
+        "{\"Binds\": [\"one:/a\"], \"Tmpfs\": {\"/a\": \"\"}}",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+        struct container container;
+        struct error err = ERROR_INIT;
+        assert_true(resolve(COMPUTE_PROCESS, hosts[i], "{}", &container, &err) < 0);
+        assert_string_equal(err.message, "Duplicate mount point: /a");
+        release(&container);
+    }
+}
+
+static void refusals_of_mounts(void **state)
+{
+    static const struct {
+        const char *mount;
+        const char *words;
+    } cases[] = {
+        {"{\"Type\": \"bind\", \"Source\": \"/nonsense-that-is-not\", \"Target\": \"/a\"}",
+         "invalid mount config for type \"bind\": bind source path does not exist: "
+         "/nonsense-that-is-not"},
+        {"{\"Type\": \"bind\", \"Target\": \"/a\"}",
+         "invalid mount config for type \"bind\": field Source must not be empty"},
+        {"{\"Type\": \"bind\", \"Source\": \"/\"}",
+         "invalid mount config for type \"bind\": field Target must not be empty"},
+        {"{\"Type\": \"bind\", \"Source\": \"x\", \"Target\": \"/a\"}",
+         "invalid mount config for type \"bind\": invalid mount path: 'x' mount path must be "
+         "absolute"},
+        {"{\"Type\": \"volume\", \"Target\": \"/a\", \"ReadOnly\": true}",
+         "invalid mount config for type \"volume\": must not set ReadOnly mode when using "
+         "anonymous volumes"},
+        {"{\"Type\": \"volume\", \"Target\": \"/a\", \"BindOptions\": {}}",
+         "invalid mount config for type \"volume\": field BindOptions must not be specified"},
+        {"{\"Type\": \"tmpfs\", \"Target\": \"/a\", \"Source\": \"x\"}",
+         "invalid mount config for type \"tmpfs\": field Source must not be specified"},
+        {"{\"Type\": \"npipe\", \"Target\": \"/a\"}",
+         "invalid mount config for type \"npipe\": mount type unknown"},
+        {"{\"Type\": \"volume\", \"Target\": \"/\"}",
+         "invalid mount config for type \"volume\": invalid specification: destination can't be "
+         "'/'"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct mount_request request = {0};
+        struct error err = ERROR_INIT;
+        json_t *json = NULL;
+        assert_int_equal(json_parse(cases[i].mount, strlen(cases[i].mount), &json, NULL), 0);
+        assert_true(mount_request_parse_mount(json, &request, &err) < 0);
+        assert_string_equal(err.message, cases[i].words);
+        mount_request_release(&request);
+        json_decref(json);
+    }
+}
+
+static void other_containers(void **state)
+{
+    static const char *const bad[] = {"", "x:", "x:nonsense", "x:rslave", "x:nocopy"};
+    char *reference = NULL;
+    bool writable = false;
+    (void)state;
+    assert_int_equal(mount_request_parse_from("x", &reference, &writable, NULL), 0);
+    assert_string_equal(reference, "x");
+    assert_true(writable);
+    free(reference);
+    assert_int_equal(mount_request_parse_from("x:ro", &reference, &writable, NULL), 0);
+    assert_false(writable);
+    free(reference);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_true(mount_request_parse_from(bad[i], &reference, &writable, NULL) < 0);
 }
 
 int main(void)
@@ -71,7 +236,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(binds_of_a_process_container),
         cmocka_unit_test(a_vm_shares_no_directory),
+        cmocka_unit_test(volumes_of_a_vm),
         cmocka_unit_test(tmpfs_becomes_a_mount),
+        cmocka_unit_test(points_are_complete_and_sorted),
+        cmocka_unit_test(two_mounts_at_one_place),
+        cmocka_unit_test(refusals_of_mounts),
+        cmocka_unit_test(other_containers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,15 +43,17 @@ static void assert_command(const struct vm_config *config, const char *const *ex
 
 static void test_uml_command(void **state)
 {
-    const struct vm_config config = full_config(VM_ENGINE_UML);
+    struct vm_config config = full_config(VM_ENGINE_UML);
 
     (void)state;
-    assert_command(&config, (const char *const[]){
-                                "hull-vm", "umid=vm", "uml_dir=/run", "mem=273M", "seccomp=off",
-                                "initrd=/dev/fd/7", "con=null", "con0=null,fd:1", "ssl=null",
-                                "ssl0=fd:3", "ubd0r=/dev/fd/8,,hull0", "ubd1=/dev/fd/9,,hull1",
-                                "vec0:transport=fd,fd=5,mtu=1400,mac=02:42:ac:11:00:02", "quiet",
-                                "lpj=20000000", "panic=-1", "hull.link=ttyS0", NULL});
+    config.memory_ceiling = 8ULL * 1024 * 1024 * 1024;
+    assert_command(&config,
+                   (const char *const[]){
+                       "hull-vm", "umid=vm", "uml_dir=/run", "mem=8348M", "memtotal=262144K",
+                       "seccomp=off", "initrd=/dev/fd/7", "con=null", "con0=null,fd:1", "ssl=null",
+                       "ssl0=fd:3", "ubd0r=/dev/fd/8,,hull0", "ubd1=/dev/fd/9,,hull1",
+                       "vec0:transport=fd,fd=5,mtu=1400,mac=02:42:ac:11:00:02", "quiet",
+                       "lpj=20000000", "panic=-1", "hull.link=ttyS0", NULL});
 }
 
 static void test_uml_command_without_anything(void **state)
@@ -59,11 +61,11 @@ static void test_uml_command_without_anything(void **state)
     const struct vm_config config = {.engine = VM_ENGINE_UML, .memory = 64 * 1024 * 1024};
 
     (void)state;
-    assert_command(&config,
-                   (const char *const[]){"hull-vm", "umid=vm", "uml_dir=/run", "mem=77M",
-                                         "seccomp=off", "initrd=/dev/fd/7", "con=null",
-                                         "con0=null,fd:1", "ssl=null", "ssl0=fd:3", "quiet",
-                                         "lpj=20000000", "panic=-1", "hull.link=ttyS0", NULL});
+    assert_command(&config, (const char *const[]){"hull-vm", "umid=vm", "uml_dir=/run", "mem=77M",
+                                                  "memtotal=65536K", "seccomp=off",
+                                                  "initrd=/dev/fd/7", "con=null", "con0=null,fd:1",
+                                                  "ssl=null", "ssl0=fd:3", "quiet", "lpj=20000000",
+                                                  "panic=-1", "hull.link=ttyS0", NULL});
 }
 
 static void assert_qemu_command(enum vm_engine engine, const char *accel, const char *cpu)
@@ -266,6 +268,34 @@ static void test_qemu_says_what_is_missing(void **state)
     assert_int_equal(ops->check(&files, "", &fixture->error), 0);
 }
 
+static void test_ceiling(void **state)
+{
+    static const struct {
+        enum vm_engine engine;
+        uint64_t memory_mib;
+        uint64_t host_mib;
+        uint64_t ceiling_mib;
+    } cases[] = {
+        {VM_ENGINE_UML, 256, 24576, 8192},   /* 8 GiB */
+        {VM_ENGINE_UML, 6144, 24576, 12288}, /* twice */
+        {VM_ENGINE_UML, 256, 2048, 2048},    /* what there is */
+        {VM_ENGINE_UML, 4096, 2048, 4096},   /* never less than what was asked */
+        {VM_ENGINE_UML, 256, 0, 256},        /* nobody knows */
+        {VM_ENGINE_TCG, 256, 24576, 256},    /* no other than at boot */
+        {VM_ENGINE_KVM, 256, 24576, 256},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_int_equal(vm_engine_ceiling(vm_engine_ops(cases[i].engine),
+                                           cases[i].memory_mib * 1024 * 1024,
+                                           cases[i].host_mib * 1024 * 1024) /
+                             1024 / 1024,
+                         cases[i].ceiling_mib);
+    assert_true(vm_resizes_memory(VM_ENGINE_UML));
+    assert_false(vm_resizes_memory(VM_ENGINE_KVM));
+}
+
 int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
@@ -278,6 +308,7 @@ int main(void)
         cmocka_unit_test(test_a_hostile_id_stays_one_value),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_cpus),
+        cmocka_unit_test(test_ceiling),
         ROW(test_kvm_says_why_not),
         ROW(test_qemu_says_what_is_missing),
     };
