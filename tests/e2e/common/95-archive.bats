@@ -316,7 +316,9 @@ EOF
         id2=$(identity busy)
         docker rm busy >/dev/null
         for left in "$id" "$id2"; do
-                [[ -z $(pgrep -f -- "$left") ]]
+                # A worker's last act is to tell the engine that all is done.
+                no_process() { [[ -z $(pgrep -f -- "$left") ]]; }
+                eventually 10 no_process
                 [[ -z $(find "$HULL_WORLD" -name "$left*" -path '*/containers/*') ]]
                 [[ -z $(find "$HULL_WORLD" -name "$left*" -path '*/files/*') ]]
                 ! grep -q "$left" /proc/self/mountinfo
