@@ -329,7 +329,8 @@ static int step(struct state *state, struct error *err)
         fds[AT_INPUT] = (struct pollfd){.fd = pump->in, .events = POLLIN};
     if (state->part.length > 0)
         fds[AT_OUTPUT] = (struct pollfd){.fd = part_fd(state), .events = POLLOUT};
-    /* What was read and not yet looked at, because move_output() had its share, waits for nobody. */
+    /* What was read and not yet looked at, because move_output() had its share, waits for nobody.
+     */
     bool ready = pending && state->part.length == 0;
     r = client_poll(pump->client, fds, AT_MAX, ready ? 0 : PUMP_POLL_MS, err);
     if (r < 0)
