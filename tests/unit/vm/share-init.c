@@ -13,6 +13,14 @@
  *   chmod OCTAL PATH        chown UID PATH (and the group)
  *   symlink, link, rename FROM TO
  *   readlink PATH           mknod PATH (a character device 1 5)
+ *   create OCTAL PATH       an empty file or, with 4xxxx, a directory of that mode
+ *   times PATH              "ATIME MTIME" in nanoseconds
+ *   touch NANOSECONDS PATH  sets both
+ *   truncate SIZE PATH
+ *   hold PATH               keeps it open for reading until the next hold
+ *   held                    first line of the content of what is held, read from its beginning
+ *   size                    size of what is held
+ *   work SECONDS PATH       writes, reads, makes, looks at and removes files below PATH; the times
  */
 #include <dirent.h>
 #include <errno.h>
@@ -184,6 +192,89 @@ static const char *do_readlink(const char *path, const char *unused)
     return answer;
 }
 
+static const char *do_create(const char *mode, const char *path)
+{
+    mode_t value = (mode_t)strtoul(mode, NULL, 8);
+    int fd;
+
+    if (S_ISDIR(value))
+        return result(mkdir(path, value & 07777));
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, value);
+    if (fd >= 0)
+        close(fd);
+    return result(fd);
+}
+
+static const char *do_times(const char *path, const char *unused)
+{
+    struct stat st;
+
+    (void)unused;
+    if (lstat(path, &st) < 0)
+        return result(-1);
+    snprintf(answer, sizeof(answer), "%lld.%09ld %lld.%09ld", (long long)st.st_atim.tv_sec,
+             st.st_atim.tv_nsec, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+    return answer;
+}
+
+static const char *do_touch(const char *time, const char *path)
+{
+    long long value = strtoll(time, NULL, 10);
+    struct timespec when = {.tv_sec = value / 1000000000, .tv_nsec = value % 1000000000};
+    struct timespec times[2] = {when, when};
+
+    return result(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW));
+}
+
+static const char *do_truncate(const char *size, const char *path)
+{
+    return result(truncate(path, strtoll(size, NULL, 10)));
+}
+
+static int held = -1;
+
+static const char *do_hold(const char *path, const char *unused)
+{
+    (void)unused;
+    if (held >= 0)
+        close(held);
+    held = open(path, O_RDONLY | O_CLOEXEC);
+    return result(held);
+}
+
+static const char *do_held(const char *unused, const char *unused2)
+{
+    ssize_t n = pread(held, answer, sizeof(answer) - 1, 0);
+
+    (void)unused;
+    (void)unused2;
+    if (n < 0)
+        return result(n);
+    answer[n] = '\0';
+    answer[strcspn(answer, "\n")] = '\0';
+    return answer;
+}
+
+static const char *do_size(const char *unused, const char *unused2)
+{
+    struct stat st;
+
+    (void)unused;
+    (void)unused2;
+    if (fstat(held, &st) < 0)
+        return result(-1);
+    snprintf(answer, sizeof(answer), "%lld", (long long)st.st_size);
+    return answer;
+}
+
+#include "share-work.h"
+
+static const char *do_work(const char *path, const char *unused)
+{
+    (void)unused;
+    return work(path, answer, sizeof(answer)) < 0 ? result(-1) : answer;
+}
+
 static const struct {
     const char *name;
     const char *(*run)(const char *first, const char *second);
@@ -192,7 +283,9 @@ static const struct {
     {"read", do_read},     {"write", do_write},       {"as", do_as},           {"mkdir", do_mkdir},
     {"rmdir", do_rmdir},   {"unlink", do_unlink},     {"mkfifo", do_mkfifo},   {"mknod", do_mknod},
     {"chmod", do_chmod},   {"chown", do_chown},       {"symlink", do_symlink}, {"link", do_link},
-    {"rename", do_rename}, {"readlink", do_readlink},
+    {"rename", do_rename}, {"readlink", do_readlink}, {"create", do_create},   {"times", do_times},
+    {"touch", do_touch},   {"truncate", do_truncate}, {"hold", do_hold},       {"held", do_held},
+    {"size", do_size},     {"work", do_work},
 };
 
 static const char *run(char *line)

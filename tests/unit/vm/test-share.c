@@ -264,6 +264,116 @@ static void test_a_single_file(void **state)
     expect_refused(host, "unlink /mnt/file");
 }
 
+/* A program's user is its files' owner, as on any file system; set-gid directories hand down their
+ * group; modes come out whole. */
+static void test_owner_of_what_is_made(void **state)
+{
+    need_guest();
+    struct host *host = *state;
+    CLEANUP_FREE char *open_to_all = in(host, "open");
+    CLEANUP_FREE char *file = in(host, "open/file");
+    CLEANUP_FREE char *directory = in(host, "open/directory");
+    CLEANUP_FREE char *fifo = in(host, "open/fifo");
+    CLEANUP_FREE char *link = in(host, "open/link");
+    CLEANUP_FREE char *of_group = in(host, "group");
+    CLEANUP_FREE char *inherited = in(host, "group/file");
+    CLEANUP_FREE char *below = in(host, "group/below");
+    CLEANUP_FREE char *program = in(host, "open/program");
+    CLEANUP_FREE char *target = in(host, "target");
+
+    assert_int_equal(mkdir(open_to_all, 0777), 0);
+    assert_int_equal(chmod(open_to_all, 0777), 0);
+    assert_int_equal(mkdir(of_group, 0777), 0);
+    assert_int_equal(chown(of_group, 0, 55), 0);
+    assert_int_equal(chmod(of_group, 02777), 0);
+    boot(host, true);
+    expect(host, "mount /shares/0 /mnt", "ok");
+    expect(host, "create 4755 /mnt/open/program", "ok");
+    assert_file(program, S_IFREG | 04755, 0, 0);
+    expect(host, "as 1234", "ok");
+    expect(host, "create 640 /mnt/open/file", "ok");
+    expect(host, "create 41750 /mnt/open/directory", "ok");
+    expect(host, "mkfifo /mnt/open/fifo", "ok");
+    expect(host, "symlink file /mnt/open/link", "ok");
+    expect(host, "create 644 /mnt/group/file", "ok");
+    expect(host, "create 40755 /mnt/group/below", "ok");
+    expect(host, "stat /mnt/open/file", "10 640 1234 1234 0");
+    expect(host, "stat /mnt/open/link", "12 777 1234 1234 4");
+    expect(host, "create 644 /mnt/not-allowed", "EACCES");
+    assert_file(file, S_IFREG | 0640, 1234, 1234);
+    assert_file(directory, S_IFDIR | 01750, 1234, 1234);
+    assert_file(fifo, S_IFIFO | 0600, 1234, 1234);
+    assert_file(link, S_IFLNK | 0777, 1234, 1234);
+    assert_file(inherited, S_IFREG | 0644, 1234, 55);
+    assert_file(below, S_IFDIR | 02755, 1234, 55);
+    expect(host, "as 0", "ok");
+    /* Of the link, and not of what it leads to. */
+    expect(host, "chown 77 /mnt/open/link", "ok");
+    assert_file(link, S_IFLNK | 0777, 77, 77);
+    assert_file(file, S_IFREG | 0640, 1234, 1234);
+    assert_int_not_equal(access(target, F_OK), 0);
+}
+
+static void test_times_in_nanoseconds(void **state)
+{
+    need_guest();
+    struct host *host = *state;
+    CLEANUP_FREE char *file = in(host, "file");
+    CLEANUP_FREE char *link = in(host, "link");
+    struct stat st;
+
+    fixture_write(file, "text\n");
+    assert_int_equal(symlink("file", link), 0);
+    boot(host, true);
+    expect(host, "mount /shares/0 /mnt", "ok");
+    expect(host, "touch 1234567890123456789 /mnt/file", "ok");
+    expect(host, "touch 1000000000000000001 /mnt/link", "ok");
+    expect(host, "times /mnt/file", "1234567890.123456789 1234567890.123456789");
+    expect(host, "times /mnt/link", "1000000000.000000001 1000000000.000000001");
+    assert_int_equal(stat(file, &st), 0);
+    assert_int_equal(st.st_mtim.tv_sec, 1234567890);
+    assert_int_equal(st.st_mtim.tv_nsec, 123456789);
+    assert_int_equal(lstat(link, &st), 0);
+    assert_int_equal(st.st_mtim.tv_nsec, 1);
+}
+
+static void overwrite(const char *path, const char *text)
+{
+    CLEANUP_CLOSE int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+}
+
+/* Open in the guest, changed on the host. */
+static void test_changes_of_an_open_file(void **state)
+{
+    need_guest();
+    struct host *host = *state;
+    CLEANUP_FREE char *file = in(host, "file");
+
+    fixture_write(file, "first\n");
+    boot(host, true);
+    expect(host, "mount /shares/0 /mnt", "ok");
+    expect(host, "hold /mnt/file", "ok");
+    expect(host, "held", "first");
+    overwrite(file, "second, and longer\n");
+    expect(host, "size", "19");
+    expect(host, "held", "second, and longer");
+    overwrite(file, "other!\n");
+    assert_int_equal(chmod(file, 0600), 0);
+    expect(host, "stat /mnt/file", "10 600 0 0 7");
+    expect(host, "read /mnt/file", "other!");
+    /* Open for reading only, and cut by name. */
+    expect(host, "truncate 3 /mnt/file", "ok");
+    expect(host, "size", "3");
+    /* Another file of the same name, while the old one is in use. */
+    fixture_write(file, "replaced\n");
+    expect(host, "stat /mnt/file", "10 644 0 0 9");
+    expect(host, "read /mnt/file", "replaced");
+    expect(host, "size", "3");
+}
+
 /* A hostile root of the guest names whatever the VMM can see. */
 static void test_nothing_else_can_be_reached(void **state)
 {
@@ -513,6 +623,9 @@ int main(void)
         ROW(test_host_sees_the_guest_s_files),
         ROW(test_read_only_is_enforced_outside),
         ROW(test_a_single_file),
+        ROW(test_owner_of_what_is_made),
+        ROW(test_times_in_nanoseconds),
+        ROW(test_changes_of_an_open_file),
         ROW(test_nothing_else_can_be_reached),
         ROW(test_later_shares),
         ROW(test_hot_plug),
