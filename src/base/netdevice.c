@@ -55,28 +55,41 @@ int netdevice_open_tap(const char *name, struct error *err)
     return tap_attach(name, err);
 }
 
-int netdevice_open_packet_socket(const char *name, struct error *err)
+int netdevice_new_packet_socket(struct error *err)
 {
-    CLEANUP_CLOSE int fd = -EBADF;
-    struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
     int queue = PACKET_QUEUE_BYTES;
     int on = 1;
+    /* Protocol 0 receives nothing: before bind() an ETH_P_ALL socket would collect the frames of
+     * every interface of the host, and the guest would read them. */
+    CLEANUP_CLOSE int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return error_set_errno(err, -errno, "cannot open a packet socket");
+    if (setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on)) < 0)
+        return error_set_errno(err, -errno, "packet socket: PACKET_IGNORE_OUTGOING");
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &queue, sizeof(queue));
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &queue, sizeof(queue));
+    return TAKE_FD(fd);
+}
+
+int netdevice_bind_packet_socket(int fd, const char *name, struct error *err)
+{
+    struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
 
     address.sll_ifindex = (int)if_nametoindex(name);
     if (address.sll_ifindex == 0)
         return error_set(err, -ENODEV, "interface %s: not found", name);
-    /* Protocol 0 receives nothing: before bind() an ETH_P_ALL socket would collect the frames of
-     * every interface of the host, and the guest would read them. */
-    fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return error_set_errno(err, -errno, "cannot open a packet socket");
-    if (setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on)) < 0)
-        return error_set_errno(err, -errno, "packet socket of %s: PACKET_IGNORE_OUTGOING", name);
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &queue, sizeof(queue));
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &queue, sizeof(queue));
     if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
         return error_set_errno(err, -errno, "cannot bind a packet socket to %s", name);
-    return TAKE_FD(fd);
+    return 0;
+}
+
+int netdevice_open_packet_socket(const char *name, struct error *err)
+{
+    CLEANUP_CLOSE int fd = netdevice_new_packet_socket(err);
+    int r = fd < 0 ? fd : netdevice_bind_packet_socket(fd, name, err);
+
+    return r < 0 ? r : TAKE_FD(fd);
 }
 
 int netdevice_disable_offloads(const char *name, struct error *err)

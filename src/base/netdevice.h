@@ -18,6 +18,11 @@ int netdevice_add_tap(const char *name, uid_t owner, struct error *err);
  * or -errno. */
 int netdevice_open_packet_socket(const char *name, struct error *err);
 
+/* The same in two steps: a socket that is bound to nothing and receives nothing, and its binding,
+ * in the network namespace that it was made in. */
+int netdevice_new_packet_socket(struct error *err);
+int netdevice_bind_packet_socket(int fd, const char *name, struct error *err);
+
 /* Attaches to the existing tap `name`: raw frames with a virtio-net header (IFF_VNET_HDR, which
  * QEMU's `-netdev tap,fd=N` detects). Descriptor (CLOEXEC) or -errno. */
 int netdevice_open_tap(const char *name, struct error *err);

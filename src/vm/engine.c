@@ -95,6 +95,13 @@ bool vm_resizes_memory(enum vm_engine engine)
     return ops && ops->resizes;
 }
 
+bool vm_can_pool(enum vm_engine engine)
+{
+    const struct vm_engine_ops *ops = vm_engine_ops(engine);
+
+    return ops && ops->plug;
+}
+
 int vm_cpus(enum vm_engine engine, double cpus, char **ret_warning)
 {
     const struct vm_engine_ops *ops = vm_engine_ops(engine);

@@ -12,6 +12,7 @@
 #include "vm/vm.h"
 
 struct error;
+struct vm_plugging;
 
 /* The VMM's descriptors. 0 is /dev/null, 1 and 2 are the console's pipe. */
 enum vm_fd {
@@ -50,6 +51,12 @@ struct vm_engine_ops {
     int (*command)(const struct vm_config *config, char ***ret_argv, struct error *err);
     /* The descriptor through which the VMM reaches the NIC's link. */
     int (*open_nic)(const char *link, struct error *err);
+
+    /* Hot plug (vm/plug.h); NULL where there is none. */
+    int (*open_pooled_nic)(struct error *err); /* as open_nic, of a link to be named later; or NULL:
+                                                  the VMM is given the descriptor later */
+    int (*plug)(struct vm *vm, struct vm_plugging *plugging, struct error *err);
+    void (*unplug)(struct vm_plugging *plugging); /* frees plugging->engine */
 };
 
 /* Never NULL for a value of the enum; NULL for another. */

@@ -14,6 +14,8 @@
 #include "base/netdevice.h"
 #include "base/strings.h"
 #include "vm/engine.h"
+#include "vm/uml-plug.h"
+#include "vm/uml.h"
 
 enum {
     UML_PROCESSES_MAX = 16384, /* one of the host for each address space of the guest */
@@ -60,13 +62,16 @@ static int append_disks(char ***argv, const struct vm_config *config)
     return r;
 }
 
+char *uml_nic_option(const struct vm_nic *nic)
+{
+    return string_format("vec0:transport=fd,fd=%d,mtu=%u%s%s", VM_FD_NIC,
+                         nic->mtu ? nic->mtu : UML_MTU, nic->mac ? ",mac=" : "",
+                         string_or(nic->mac, ""));
+}
+
 static int append_nic(char ***argv, const struct vm_nic *nic)
 {
-    if (!nic->link)
-        return 0;
-    return strv_appendf(argv, "vec0:transport=fd,fd=%d,mtu=%u%s%s", VM_FD_NIC,
-                        nic->mtu ? nic->mtu : UML_MTU, nic->mac ? ",mac=" : "",
-                        string_or(nic->mac, ""));
+    return nic->link ? strv_append_take(argv, uml_nic_option(nic)) : 0;
 }
 
 /* mem= is what the guest can be made to have, memtotal= what it has: its MemTotal. Memory that it
@@ -143,4 +148,7 @@ const struct vm_engine_ops vm_engine_uml = {
     .check = uml_check,
     .command = uml_command,
     .open_nic = netdevice_open_packet_socket,
+    .open_pooled_nic = netdevice_new_packet_socket,
+    .plug = uml_plug,
+    .unplug = uml_unplug,
 };

@@ -39,7 +39,9 @@
 #include "vm/console.h"
 #include "vm/engine.h"
 #include "vm/jail.h"
+#include "vm/plug.h"
 #include "vm/qmp.h"
+#include "vm/vm-internal.h"
 
 #define CGROUP_MOUNT "/sys/fs/cgroup"
 
@@ -48,26 +50,6 @@ enum {
     CONSOLE_CHUNK = 16 * 1024,
     CONSOLE_DRAIN_MAX = 1024 * 1024, /* a pipe's largest usual size */
     SUPERVISE_TIMEOUT_MS = 5000,
-};
-
-struct vm {
-    const struct vm_engine_ops *ops;
-    struct loop *loop;
-    struct vm_events events;
-    uid_t uid;
-    struct process process;
-    struct loop_source process_source;
-    struct vm_cgroup cgroup;
-    struct vm_console *console;
-    int console_fd;
-    struct loop_source console_source;
-    int link;
-    int control;        /* until the QMP client owns it */
-    int user_namespace; /* of a jail that takes shares later */
-    struct qmp *qmp;
-    uint64_t memory_ceiling;
-    bool powered_off; /* QEMU said that the guest did that */
-    char *kill_reason;
 };
 
 /* What the child gets; all closed in this process once it runs. */
@@ -165,6 +147,18 @@ static int open_console(struct vm *vm, const char *path, struct handover *handov
     return 0;
 }
 
+/* Both this process and the VMM have it; this one will say which link it is for. */
+static int open_pooled_nic(struct vm *vm, struct handover *handover, struct error *err)
+{
+    int r = vm->ops->open_pooled_nic(err);
+
+    if (r < 0)
+        return r;
+    hand_over(handover, r, VM_FD_NIC);
+    vm->nic = fd_dup(r);
+    return vm->nic < 0 ? error_set_errno(err, vm->nic, "cannot hold a NIC's descriptor") : 0;
+}
+
 static int open_all(struct vm *vm, const struct vm_config *config, struct handover *handover,
                     struct error *err)
 {
@@ -176,6 +170,8 @@ static int open_all(struct vm *vm, const struct vm_config *config, struct handov
         r = open_pair(handover, VM_FD_CONTROL, &vm->control, err);
     if (r == 0)
         r = open_files(config, vm->ops, handover, err);
+    if (r == 0 && config->pooled && vm->ops->open_pooled_nic)
+        r = open_pooled_nic(vm, handover, err);
     return r;
 }
 
@@ -299,6 +295,9 @@ static int check_config(const struct vm_config *config, struct error *err)
         return error_set_class(err, ERROR_INVALID,
                                "engine '%s' cannot share files of the host with its guest",
                                ops->name);
+    if (config->pooled && (!ops->plug || config->n_disks || config->nic.link || config->n_shares))
+        return error_set(err, -EINVAL, "a VM of engine '%s' cannot be started so ahead of time",
+                         ops->name);
     if (config->n_shares > VM_SHARES_MAX)
         return error_set_class(err, ERROR_INVALID, "a utility VM has at most %d shares, not %zu",
                                VM_SHARES_MAX, config->n_shares);
@@ -363,7 +362,11 @@ int vm_start(const struct vm_config *given, struct loop *loop, const struct vm_e
         .link = -EBADF,
         .control = -EBADF,
         .user_namespace = -EBADF,
+        .pooled = config->pooled,
+        .nic = -EBADF,
     };
+    if (config->pooled && vm->ops->shares)
+        completed.shares_later = true;
     if (!config->memory_ceiling)
         completed.memory_ceiling = vm_engine_ceiling(vm->ops, config->memory, host_memory());
     vm->memory_ceiling = config->memory_ceiling;
@@ -597,6 +600,7 @@ struct vm *vm_free(struct vm *vm)
         return NULL;
     loop_remove(&vm->process_source);
     loop_remove(&vm->console_source);
+    vm->plugging = vm_plug_free(vm);
     vm->qmp = qmp_free(vm->qmp);
     if (vm->process.pid > 0) {
         (void)process_signal(&vm->process, SIGKILL);
@@ -611,6 +615,7 @@ struct vm *vm_free(struct vm *vm)
     fd_close(vm->link);
     fd_close(vm->control);
     fd_close(vm->user_namespace);
+    fd_close(vm->nic);
     free(vm->kill_reason);
     free(vm);
     return NULL;

@@ -92,6 +92,9 @@ struct vm_config {
     const struct vm_share *shares;
     size_t n_shares;
     bool shares_later; /* there may be more: vm_attach_share(), vm_attach_disk() */
+    /* Started for a container that is not known yet: no disks, NIC and shares are given here, they
+     * come by vm_plug() (vm/plug.h); where the engine shares, shares_later is implied. */
+    bool pooled;
 };
 
 struct vm_events {
@@ -126,6 +129,9 @@ int vm_open_management(const struct vm *vm, struct error *err);
 int vm_attach_share(struct vm *vm, unsigned index, const struct vm_share *share,
                     enum vm_share_kind *ret_kind, struct error *err);
 int vm_attach_disk(struct vm *vm, unsigned index, const struct vm_share *disk, struct error *err);
+
+/* Can a VM of this engine be started as `pooled`? */
+bool vm_can_pool(enum vm_engine engine);
 
 /* Can the memory of a running guest be changed (through hull-init's `update` request)? */
 bool vm_resizes_memory(enum vm_engine engine);
