@@ -19,7 +19,7 @@ _hull_objects() {
     case "$1" in
     start | "container start") _hull_names ps -a --filter status=exited --filter status=created --format '{{.Names}}' ;;
     stop | kill | attach | exec | top | "container stop" | "container kill" | "container attach" | \
-        "container exec" | "container top" | "vm console")
+        "container exec" | "container top" | "vm console" | "vm trace")
         _hull_names ps --format '{{.Names}}' ;;
     restart | wait | logs | rename | rm | update | "container restart" | "container wait" | "container logs" | \
         "container rename" | "container rm" | "container update" | "container inspect")

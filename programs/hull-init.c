@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/timestamp.h"
 #include "sandbox/agent.h"
 #include "sandbox/guest.h"
 
@@ -19,6 +20,7 @@
 struct init {
     struct loop *loop;
     struct agent *agent;
+    int64_t born;
 };
 
 static void on_shutdown(void *data)
@@ -74,13 +76,15 @@ static int serve(struct init *init, struct error *err)
     r = agent_new(init->loop, link, true, true, &ops, init, &init->agent, err);
     if (r < 0)
         return r;
+    agent_mark(init->agent, TRACE_KERNEL, init->born);
+    agent_mark(init->agent, TRACE_INIT, timestamp_monotonic());
     r = loop_run(init->loop);
     return r < 0 ? error_set_errno(err, r, "the event loop") : 0;
 }
 
 int main(void)
 {
-    struct init init = {.loop = NULL};
+    struct init init = {.born = timestamp_monotonic()};
     struct error error = ERROR_INIT;
     sigset_t all;
 

@@ -41,7 +41,8 @@ route_handler api_volume_list, api_volume_create, api_volume_inspect, api_volume
 route_handler api_system_ping, api_system_version, api_system_info, api_system_usage,
     api_system_events;
 /* hull.c */
-route_handler api_hull_compute_list, api_hull_compute_kill, api_hull_vm_console, api_hull_vm_probe;
+route_handler api_hull_compute_list, api_hull_compute_kill, api_hull_vm_console, api_hull_vm_probe,
+    api_hull_vm_trace;
 /* refusals.c: what dockerd has and this engine does not */
 route_handler api_refuse_swarm, api_refuse_swarm_leave, api_refuse_operation, api_plugin_list,
     api_plugin_missing, api_build_prune;

@@ -35,6 +35,15 @@ int api_hull_vm_console(void *context, struct request *request, struct reply *re
     return 0;
 }
 
+int api_hull_vm_trace(void *context, struct request *request, struct reply *reply,
+                      struct error *err)
+{
+    json_t *phases = NULL;
+    int r = engine_vm_trace(context, request->name, &phases, err);
+
+    return r < 0 ? r : reply_json(reply, 200, phases, err);
+}
+
 int api_hull_vm_probe(void *context, struct request *request, struct reply *reply,
                       struct error *err)
 {

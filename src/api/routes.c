@@ -120,6 +120,7 @@ static const struct route routes[] = {
     {METHOD_POST, "/hull/compute/{}/kill", api_hull_compute_kill},
     {METHOD_GET, "/hull/vm/probe", api_hull_vm_probe},
     {METHOD_GET, "/hull/vm/{}/console", api_hull_vm_console},
+    {METHOD_GET, "/hull/vm/{}/trace", api_hull_vm_trace},
 };
 /* clang-format on */
 

@@ -46,6 +46,7 @@ const struct command *const cli_commands[] = {
     &command_compute_kill,
     &command_vm_console,
     &command_vm_probe,
+    &command_vm_trace,
     &command_events,
     &command_info,
     &command_version,

@@ -42,6 +42,7 @@ extern const struct command command_top;
 extern const struct command command_update;
 extern const struct command command_version;
 extern const struct command command_vm_console;
+extern const struct command command_vm_trace;
 extern const struct command command_vm_probe;
 extern const struct command command_volume_create;
 extern const struct command command_volume_inspect;

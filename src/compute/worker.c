@@ -120,8 +120,18 @@ static void answer_starter(struct worker *worker, const struct error *error)
     wire_connection_answer(client->connection, worker->start_id, answer);
 }
 
+void worker_write_trace(struct worker *worker)
+{
+    struct error error = ERROR_INIT;
+
+    if (!worker->job->files &&
+        trace_write(worker->job->directory, TRACE_WORKER_FILE, &worker->trace, &error) < 0)
+        worker_note(worker, "%s", error.message);
+}
+
 void worker_started(struct worker *worker, pid_t pid)
 {
+    trace_now(&worker->trace, TRACE_PROGRAM);
     worker->status = WORKER_RUNNING;
     worker->pid = pid;
     worker->record.started = timestamp_now();
@@ -129,6 +139,7 @@ void worker_started(struct worker *worker, pid_t pid)
     worker_broadcast(
         worker, "started",
         json_pack("{s:i,s:I}", "pid", (int)pid, "time", (json_int_t)worker->record.started));
+    worker_write_trace(worker);
     worker_await_client(worker);
 }
 
@@ -255,6 +266,8 @@ static void finish(struct worker *worker)
     if (!worker->job->files &&
         exit_record_write(worker->job->directory, &worker->record, &error) < 0)
         worker_note(worker, "%s", error.message);
+    trace_now(&worker->trace, TRACE_RECORD);
+    worker_write_trace(worker);
     worker_stop_listening(worker);
     worker_streams_finish(worker);
     LIST_FOR_EACH (client, &worker->clients, struct worker_client, node) {

@@ -54,6 +54,7 @@ static int op_start(struct worker_client *client, uint64_t id, json_t *request, 
         return error_set_class(err, ERROR_CONFLICT, "the container is %s already",
                                worker_status_name(worker));
     worker->status = WORKER_STARTING;
+    trace_now(&worker->trace, TRACE_REQUEST);
     worker->starter = client->serial;
     worker->start_id = id;
     worker_set_deadline(worker, WORKER_NO_DEADLINE, 0);

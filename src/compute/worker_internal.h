@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/list.h"
 #include "base/loop.h"
+#include "base/trace.h"
 #include "compute/exit_record.h"
 #include "compute/job.h"
 #include "compute/log_file.h"
@@ -94,6 +95,7 @@ struct worker {
     size_t n_execs;
 
     struct exit_record record;
+    struct trace trace;
     bool finishing; /* the record is complete: finish between two rounds of the loop */
 };
 
@@ -108,6 +110,8 @@ void worker_await_client(struct worker *worker);
 /* create or start failed. */
 void worker_start_failed(struct worker *worker, const struct error *error);
 void worker_started(struct worker *worker, pid_t pid);
+/* Leaves what was marked so far in the container's directory. */
+void worker_write_trace(struct worker *worker);
 void worker_begin_end(struct worker *worker);
 void worker_kill(struct worker *worker, const char *reason);
 const char *worker_status_name(const struct worker *worker);

@@ -198,6 +198,16 @@ static bool take_warnings(struct worker *worker, const json_t *answer)
     return true;
 }
 
+/* What the agent did in the meantime, up to our `mark`, which is now. */
+static void take_report(struct worker *worker, const json_t *message, enum trace_mark mark)
+{
+    int64_t heard = timestamp_monotonic();
+
+    trace_take_report(&worker->trace, json_object_get(message, "trace"), heard,
+                      worker->job->isolation == COMPUTE_HYPERV);
+    worker->trace.at[mark] = heard;
+}
+
 static void created(struct wire_connection *connection, json_t *ok, const struct error *error,
                     void *data)
 {
@@ -214,6 +224,7 @@ static void created(struct wire_connection *connection, json_t *ok, const struct
         wire_connection_violation(connection, "an answer to 'create' with wrong warnings");
         return;
     }
+    take_report(worker, ok, TRACE_CREATED);
     if (wire_connection_request(connection, "start", NULL, started, worker, &failure) < 0)
         worker_start_failed(worker, &failure);
 }
@@ -257,6 +268,7 @@ static void handle_ready(struct wire_connection *connection, void *data)
 
     if (worker->status != WORKER_STARTING)
         return;
+    trace_now(&worker->trace, TRACE_LINK);
     if (worker->job->files) {
         mount_files(worker);
         return;
@@ -298,6 +310,7 @@ static void handle_exit(struct worker *worker, json_t *event)
         return;
     }
     if (!*exec) {
+        take_report(worker, event, TRACE_EXIT);
         container_ended(worker, code, oom);
         return;
     }

@@ -37,6 +37,7 @@ static int place_process(struct worker *worker, struct error *err)
     r = agent_new(worker->loop, theirs, true, false, &agent_ops, worker, &worker->agent, err);
     if (r < 0)
         return r;
+    trace_now(&worker->trace, TRACE_JAIL);
     (void)TAKE_FD(theirs);
     r = worker_link_open(worker, ours, true, "the agent", err);
     if (r >= 0)
@@ -53,6 +54,7 @@ static void vm_has_ended(struct vm *vm, bool clean, const char *reason, void *da
 
     (void)vm;
     worker->vm_ended = true;
+    trace_now(&worker->trace, TRACE_POWER_OFF);
     if (worker->status == WORKER_ENDING) {
         if (!clean)
             worker_note(worker, "the utility VM ended in disorder: %s", reason);
@@ -128,6 +130,7 @@ static int place_vm(struct worker *worker, struct error *err)
     }
     if ((r = vm_start(&config, worker->loop, &events, &worker->vm, err)) < 0)
         return r;
+    trace_now(&worker->trace, TRACE_JAIL);
     worker_set_deadline(worker, WORKER_DEADLINE_BOOT,
                         job->engine == VM_ENGINE_TCG ? WORKER_BOOT_TCG_MS : WORKER_BOOT_MS);
     return worker_link_open(worker, vm_link(worker->vm), false, "the guest", err);

@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/list.h"
 #include "base/loop.h"
+#include "base/trace.h"
 #include "compute/job.h"
 #include "net/endpoint.h"
 
@@ -84,6 +85,7 @@ struct container {
     bool cleaned;         /* [state] the last run's network and directories are given back */
     bool in_table;        /* [state] false once removed */
     bool start_requested; /* [state] between start and its outcome */
+    struct trace trace;   /* [state] the engine's marks of this run */
     unsigned file_users;  /* [state] transfers of its files that are under way */
     unsigned restarts;    /* [state] restarts under way: --rm does not act */
     bool connected;       /* [state] the network event "connect" was emitted for this run */

@@ -289,6 +289,8 @@ int engine_disk_usage(struct engine *engine, json_t **ret, struct error *err);
  */
 int engine_compute_list(struct engine *engine, json_t **ret, struct error *err);
 int engine_compute_kill(struct engine *engine, const char *id, struct error *err);
+/* The phases of its last start and end, see trace_phases(). */
+int engine_vm_trace(struct engine *engine, const char *reference, json_t **ret, struct error *err);
 /* Last bytes of the guest's console; malloc'd. */
 int engine_vm_console(struct engine *engine, const char *reference, char **ret, size_t *ret_length,
                       struct error *err);

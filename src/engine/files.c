@@ -109,13 +109,13 @@ static int write_job(struct container *container, const char *directory, const c
 {
     CLEANUP_FREE char *path = string_format("%s/worker.json", directory);
     struct compute_job *job = compute_job_new();
+    if (job)
+        job->files = true;
     int r = path && job ? container_job_files(container, job, err) : error_oom(err);
     if (r == 0 && string_replace(&job->runtime_dir, runtime) < 0)
         r = error_oom(err);
-    if (r == 0) {
-        job->files = true;
+    if (r == 0)
         r = compute_job_write(job, path, err);
-    }
     compute_job_free(job);
     return r;
 }

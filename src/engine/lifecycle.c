@@ -103,6 +103,7 @@ static int start_locked(struct container *container, struct error *err)
         r = container_prepare(container, &failure);
     if (r == 0) {
         container_network_event(container, true);
+        container_mark(container, TRACE_CLIENT);
         {
             ENGINE_STATE(container->engine);
             container->start_requested = true;
@@ -120,6 +121,7 @@ static int start_locked(struct container *container, struct error *err)
         return error_copy(err, &failure);
     }
     started(container, pid);
+    container_mark_write(container, TRACE_RUNNING);
     return 0;
 }
 

@@ -226,6 +226,8 @@ int container_job_files(struct container *container, struct compute_job *job, st
                           guest ? IMAGE_LAYERS_EROFS : IMAGE_LAYERS_TREE, &job->lower, err);
     if (r < 0)
         return r;
+    if (!job->files)
+        container_mark(container, TRACE_LAYERS);
     if (!guest)
         return prepare_overlay(container, job, err);
     if ((r = lease_uid(container, err)) < 0 || (r = job_vm(container, job, err)) < 0)
@@ -241,7 +243,10 @@ static int build_job(struct container *container, struct compute_job *job, struc
     job->terminal = container->terminal;
     job->open_stdin = container->open_stdin;
     job->stdin_once = container->stdin_once;
-    return container_network_attach(container, job, err);
+    container_mark(container, TRACE_SCRATCH);
+    r = container_network_attach(container, job, err);
+    container_mark(container, TRACE_NETWORK);
+    return r;
 }
 
 static int write_job(struct container *container, struct error *err)
@@ -332,6 +337,7 @@ int container_prepare(struct container *container, struct error *err)
     if (r < 0)
         return r;
     (void)exit_record_remove(container->directory);
+    container_trace_begin(container);
     r = write_job(container, err);
     if (r == 0)
         r = container_volumes_mount(container, err);
@@ -340,7 +346,11 @@ int container_prepare(struct container *container, struct error *err)
     if (r == 0)
         r = container_write_spec(container, err);
     if (r == 0)
+        container_mark(container, TRACE_CONFIG);
+    if (r == 0)
         r = start_worker(container, err);
+    if (r == 0)
+        container_mark(container, TRACE_WORKER);
     if (r < 0) {
         {
             ENGINE_STATE(container->engine);
@@ -379,6 +389,7 @@ void container_cleanup(struct container *container)
     container_network_event(container, false);
     cleanup_leftovers(container);
     container_volumes_unmount(container);
+    container_mark_write(container, TRACE_CLEANED);
     ENGINE_STATE(container->engine);
     container->cleaned = true;
     (void)container_save(container, NULL);

@@ -173,6 +173,13 @@ int engine_write_file(const char *path, const void *data, size_t length, mode_t 
  * there is none. [operation] */
 int container_job_files(struct container *container, struct compute_job *job, struct error *err);
 
+/* --- trace.c: the points in time that `hull vm trace` shows --- */
+/* A new run begins: forgets the last one's. [operation] */
+void container_trace_begin(struct container *container);
+void container_mark(struct container *container, enum trace_mark mark);
+/* The same, and leaves the engine's marks in the container's directory. */
+void container_mark_write(struct container *container, enum trace_mark mark);
+
 /* --- files.c: the worker that serves the files of a container that does not run --- */
 /* A connection to whoever serves the container's files: its worker, or one that is started for them
  * alone. Counted in container->file_users until container_files_put(). Takes the operation lock. */

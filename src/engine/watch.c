@@ -111,6 +111,7 @@ static void container_ended(struct container *container, const struct exit_recor
     (void)container_save(container, NULL);
     announce_exit(container, record);
     engine_notify_waits(engine, container, ENGINE_NOTICE_EXIT);
+    trace_now(&container->trace, TRACE_TOLD);
 }
 
 static void exit_event(struct container *container, const json_t *event)
@@ -170,6 +171,7 @@ static void worker_gone(struct container *container)
         ENGINE_STATE(engine);
         run = container->run;
         container->worker_pid = 0;
+        trace_now(&container->trace, TRACE_GONE);
         pthread_cond_broadcast(&engine->changed);
     }
     janitor_queue(engine->janitor, JANITOR_ENDED, container, run, 0);

@@ -130,6 +130,7 @@ static int create_sandbox(struct agent *agent, const json_t *request, struct err
                                           &spec.n_interfaces, err)) < 0 ||
         (r = agent_streams_from_json(request, agent->config->process->terminal, &streams, err)) < 0)
         return r;
+    trace_now(&agent->trace, TRACE_DISKS);
     spec.id = id;
     spec.config = agent->config;
     spec.root = agent->root;
@@ -199,6 +200,14 @@ static json_t *sandbox_warnings_to_json(const struct agent *agent)
     return json_from_strv(sandbox_warnings(agent->sandbox));
 }
 
+json_t *agent_report(struct agent *agent)
+{
+    json_t *report = trace_to_report(&agent->trace);
+
+    agent->trace = (struct trace){.at = {0}};
+    return report;
+}
+
 static int op_create(struct agent *agent, json_t *request, json_t **ret, struct error *err)
 {
     int r;
@@ -211,8 +220,9 @@ static int op_create(struct agent *agent, json_t *request, json_t **ret, struct 
         return r;
     }
     agent->state = AGENT_CREATED;
-    *ret = json_pack("{s:i,s:o}", "pid", (int)agent->first->process.pid, "warnings",
-                     sandbox_warnings_to_json(agent));
+    trace_now(&agent->trace, TRACE_CREATE);
+    *ret = json_pack("{s:i,s:o,s:o}", "pid", (int)agent->first->process.pid, "warnings",
+                     sandbox_warnings_to_json(agent), "trace", agent_report(agent));
     return *ret ? 0 : error_oom(err);
 }
 
@@ -562,6 +572,11 @@ struct agent *agent_free(struct agent *agent)
     agent_root_release(&agent->root);
     free(agent);
     return NULL;
+}
+
+void agent_mark(struct agent *agent, enum trace_mark mark, int64_t when)
+{
+    agent->trace.at[mark] = when;
 }
 
 void agent_reap(struct agent *agent)

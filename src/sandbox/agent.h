@@ -24,6 +24,9 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
+
+#include "base/trace.h"
 
 struct agent;
 struct error;
@@ -56,6 +59,9 @@ int agent_new(struct loop *loop, int fd, bool own, bool is_guest, const struct a
 
 /* Destroys the container if there is one, and frees everything. Accepts NULL, returns NULL. */
 struct agent *agent_free(struct agent *agent);
+
+/* Adds a mark (base/trace.h) that the answer to `create` will report. */
+void agent_mark(struct agent *agent, enum trace_mark mark, int64_t when);
 
 /* For a pid 1: reaps every child that has ended, the agent's own with its status kept. `agent` may
  * be NULL. */

@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "base/loop.h"
 #include "base/process.h"
+#include "base/trace.h"
 #include "sandbox/agent.h"
 #include "sandbox/sandbox.h"
 #include "wire/connection.h"
@@ -72,6 +73,7 @@ struct agent {
     struct list processes;
     size_t n_execs;
     struct loop_source drain_timer;
+    struct trace trace; /* since the last report */
     struct list archives;
     size_t n_archives;
 };
@@ -128,6 +130,8 @@ int agent_process_watch(struct agent_process *process, struct error *err);
 void agent_process_reap(struct agent_process *process);
 /* Looks whether an ended program's output is through; sends `exit` then. May free `process`. */
 void agent_process_settle(struct agent_process *process);
+/* What was marked since the last report. */
+json_t *agent_report(struct agent *agent);
 /* Sends a `log` event. */
 void agent_log(struct agent *agent, const char *message);
 

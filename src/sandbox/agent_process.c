@@ -78,8 +78,11 @@ static void send_exit(struct agent *agent, const struct agent_process *process, 
         json_pack("{s:s,s:i,s:i,s:b,s:I}", "exec", process->exec, "code", process->code, "signal",
                   process->signal, "oom", oom, "time", (json_int_t)timestamp_now());
 
-    if (event)
-        (void)wire_connection_event(agent->connection, "exit", event);
+    if (!event)
+        return;
+    if (process == agent->first)
+        (void)json_put(event, "trace", agent_report(agent));
+    (void)wire_connection_event(agent->connection, "exit", event);
 }
 
 void agent_log(struct agent *agent, const char *message)
@@ -171,6 +174,8 @@ void agent_process_reap(struct agent_process *process)
     }
     bool killed = info.si_code != CLD_EXITED;
     process->ended = true;
+    if (process == agent->first)
+        trace_now(&agent->trace, TRACE_ENDED);
     process->signal = killed ? info.si_status : 0;
     process->code = killed ? 128 + info.si_status : info.si_status & 0xff;
     loop_remove(&process->source);

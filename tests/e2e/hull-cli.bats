@@ -139,7 +139,7 @@ same() { eq "$(docker "$@" 2>&1)" "$(hull "$@" 2>&1)" "hull $*"; }
         has "Usage:" "$output"
         local command
         for command in run create start stop kill restart wait attach logs top exec inspect ps rename update rm prune images pull load import \
-                tag rmi info version events "compute ls" "vm console" "vm probe"; do
+                tag rmi info version events "compute ls" "vm console" "vm probe" "vm trace"; do
                 # shellcheck disable=SC2086  # words
                 exits 0 hull $command --help
                 has "Usage:" "$output"
