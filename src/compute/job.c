@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/strings.h"
+#include "compute/job_shares.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -88,6 +89,7 @@ struct compute_job *compute_job_free(struct compute_job *job)
     free(job->log.path);
     free(job->interfaces);
     strv_free(job->lower);
+    job_shares_free(job);
     free(job);
     return NULL;
 }
@@ -181,7 +183,8 @@ static int read_members(const json_t *json, struct compute_job *job, struct erro
         (r = read_log(json, &job->log, err)) < 0 ||
         (r = json_get_strv(json, "lower", JOB_LAYERS_MAX, &job->lower, err)) < 0 ||
         (r = sandbox_interfaces_from_json(json_object_get(json, "interfaces"), &job->interfaces,
-                                          &job->n_interfaces, err)) < 0)
+                                          &job->n_interfaces, err)) < 0 ||
+        (r = job_shares_read(json, job, err)) < 0)
         return r;
     return read_vm(json, job, err);
 }
@@ -258,6 +261,7 @@ static int write_members(json_t *json, const struct compute_job *job)
         json_put_strv(json, "lower", job->lower) < 0 ||
         json_put(json, "interfaces",
                  sandbox_interfaces_to_json(job->interfaces, job->n_interfaces)) < 0 ||
+        json_put(json, "shares", job_shares_to_json(job)) < 0 ||
         json_put_string(json, "engine", engine) < 0 ||
         json_put_i64(json, "memory", (int64_t)job->memory) < 0 ||
         json_put(json, "cpus", json_real(job->cpus)) < 0 ||

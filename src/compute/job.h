@@ -27,6 +27,15 @@ struct compute_log {
     int max_file;      /* files kept, at least 1 */
 };
 
+/* A directory, file or socket of the host that a container in a utility VM sees. */
+struct compute_share {
+    char *source; /* path of the host; links on the way are followed when the VM starts */
+    char *target; /* which of config.json's bind mounts it is the source of */
+    bool read_only;
+};
+
+enum { COMPUTE_SHARES_MAX = VM_SHARES_MAX };
+
 struct compute_job {
     char *id;
     char *name;
@@ -64,10 +73,15 @@ struct compute_job {
     char *users_dir;
     uid_t uid;
     char *vmm_cgroup;
+    struct compute_share *shares;
+    size_t n_shares;
 };
 
 int compute_job_read(const char *path, struct compute_job **ret, struct error *err);
 int compute_job_write(const struct compute_job *job, const char *path, struct error *err);
+/* Copies. ERROR_INVALID when there are COMPUTE_SHARES_MAX already. */
+int compute_job_add_share(struct compute_job *job, const char *source, const char *target,
+                          bool read_only, struct error *err);
 struct compute_job *compute_job_new(void);
 struct compute_job *compute_job_free(struct compute_job *job);
 

@@ -15,6 +15,7 @@
 
 struct agent;
 struct worker_attachment;
+struct worker_shares;
 
 enum worker_status {
     WORKER_IDLE,
@@ -74,6 +75,7 @@ struct worker {
     struct wire_connection *link;
     struct agent *agent; /* process */
     struct vm *vm;       /* hyperv */
+    struct worker_shares *shares;
     bool vm_ended;
     bool updating; /* an `update` is on its way to the guest */
     bool user_published;

@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "base/timestamp.h"
 #include "compute/worker_internal.h"
+#include "compute/worker_shares.h"
 #include "sandbox/guest.h"
 #include "vm/vm.h"
 
@@ -74,12 +75,14 @@ static int carry_files(const struct worker *worker, json_t *request, json_t *con
     if (json_put(request, "files", files) < 0)
         return error_oom(err);
     json_array_foreach (json_object_get(config, "mounts"), i, mount) {
-        int r = is_bind(mount) ? carry_file(worker, mount, files, err) : 0;
+        int r = is_bind(mount) ? worker_shares_rewrite(worker, mount, err) : 1;
 
+        if (r == 0)
+            r = carry_file(worker, mount, files, err);
         if (r < 0)
             return r;
     }
-    return 0;
+    return worker_shares_describe(worker, request, err);
 }
 
 static json_t *host_rootfs(const struct compute_job *job)

@@ -5,6 +5,7 @@
 #include "base/path.h"
 #include "base/strings.h"
 #include "compute/worker_internal.h"
+#include "compute/worker_shares.h"
 #include "sandbox/agent.h"
 #include "vm/user.h"
 #include "vm/vm.h"
@@ -118,10 +119,11 @@ static int place_vm(struct worker *worker, struct error *err)
         .gid = (gid_t)job->uid,
     };
     events.data = worker;
-    if ((r = fill_disks(job, &config, err)) < 0 ||
+    if ((r = fill_disks(job, &config, err)) < 0 || (r = worker_shares_open(worker, err)) < 0 ||
         (r = path_remove_tree(AT_FDCWD, runtime, err)) < 0 ||
         (r = path_make_dirs(runtime, 0700, err)) < 0)
         return r;
+    config.shares = worker_shares_mounts(worker, &config.n_shares);
     if (job->users_dir) {
         r = vm_user_publish(job->users_dir, job->uid, job->id, err);
         if (r < 0)
@@ -156,6 +158,7 @@ void worker_displace(struct worker *worker)
     worker->link = wire_connection_free(worker->link);
     worker->agent = agent_free(worker->agent);
     worker->vm = vm_free(worker->vm);
+    worker_shares_free(worker);
     if (worker->user_published)
         (void)vm_user_withdraw(worker->job->users_dir, worker->job->uid, worker->job->id, NULL);
     worker->user_published = false;

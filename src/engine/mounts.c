@@ -15,6 +15,7 @@
 #include "base/strings.h"
 #include "engine/mount_request.h"
 #include "engine/private.h"
+#include "engine/shares.h"
 #include "engine/volume.h"
 #include "spec/runtime.h"
 
@@ -208,33 +209,6 @@ static int add_anonymous(const struct container *container, json_t *points, stru
     return 0;
 }
 
-/* --- what a utility VM cannot have --- */
-
-static int refuse_share(const char *source, struct error *err)
-{
-    return error_set_class(err, ERROR_INVALID,
-                           "'%s' cannot be mounted: a container with isolation 'hyperv' shares no "
-                           "directory with the host; use isolation 'process', or a tmpfs",
-                           source);
-}
-
-/* The image's own volumes are part of its writable layer in a VM; those that somebody asked for are
- * refused. */
-static int refuse_shares(const json_t *points, const json_t *asked, struct error *err)
-{
-    const char *path = json_object_iter_key(json_object_iter((json_t *)(uintptr_t)asked));
-    if (path)
-        return refuse_share(path, err);
-    size_t i;
-    json_t *point;
-    json_array_foreach ((json_t *)(uintptr_t)points, i, point) {
-        const char *name = text_of(point, "Name");
-        if (!string_equal(text_of(point, "Type"), "tmpfs"))
-            return refuse_share(*name ? name : text_of(point, "Source"), err);
-    }
-    return 0;
-}
-
 /* --- resolution --- */
 
 /* What lies below another mount is mounted after it; all else stays in its order. */
@@ -285,12 +259,15 @@ static int set_points(struct container *container, const json_t *points, struct 
 int engine_mounts_resolve(struct container *container, const json_t *asked, struct error *err)
 {
     CLEANUP_JSON json_t *points = json_array();
-    bool guest = container->isolation == COMPUTE_HYPERV;
     int r = points ? check_driver(container, err) : error_oom(err);
     if (r < 0 || (r = add_all_from(container, points, err)) < 0 ||
         (r = add_requests(container, points, err)) < 0)
         return r;
-    r = guest ? refuse_shares(points, asked, err) : add_anonymous(container, points, err);
+    /* Where nothing can be shared, what the image declares is part of the writable layer. */
+    if (engine_shares_nothing(container))
+        r = engine_shares_refuse(container, points, asked, err);
+    else if ((r = add_anonymous(container, points, err)) == 0)
+        r = engine_shares_check(container, points, err);
     return r < 0 ? r : set_points(container, points, err);
 }
 

@@ -20,6 +20,7 @@
 #include "engine/attach_network.h"
 #include "engine/private.h"
 #include "engine/resources.h"
+#include "engine/shares.h"
 #include "engine/store.h"
 #include "engine/volume.h"
 #include "image/image.h"
@@ -230,7 +231,8 @@ int container_job_files(struct container *container, struct compute_job *job, st
         container_mark(container, TRACE_LAYERS);
     if (!guest)
         return prepare_overlay(container, job, err);
-    if ((r = lease_uid(container, err)) < 0 || (r = job_vm(container, job, err)) < 0)
+    if ((r = lease_uid(container, err)) < 0 || (r = job_vm(container, job, err)) < 0 ||
+        (r = engine_shares_add(container, job, err)) < 0)
         return r;
     return prepare_scratch(container, job, err);
 }

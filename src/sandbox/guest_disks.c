@@ -9,6 +9,7 @@
 #include "sandbox/agent.h"
 #include "sandbox/guest.h"
 #include "sandbox/guest_internal.h"
+#include "sandbox/guest_shares.h"
 #include "sandbox/sandbox.h"
 
 #include <errno.h>
@@ -224,7 +225,7 @@ int guest_prepare(const json_t *request, struct sandbox_root *ret, void *data, s
 
     (void)data;
     if ((r = set_clock(request, err)) < 0 || (r = set_hostname(request, err)) < 0 ||
-        (r = write_files(request, err)) < 0 ||
+        (r = write_files(request, err)) < 0 || (r = guest_shares_mount(request, err)) < 0 ||
         (r = json_get_object(request, "rootfs", &rootfs, err)) < 0)
         return r;
     if (r == 0)

@@ -3,11 +3,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/strings.h"
+#include "vm/jail.h"
 
 #define CEILING_MIN (8ULL * 1024 * 1024 * 1024)
 
@@ -86,6 +88,16 @@ uint64_t vm_engine_ceiling(const struct vm_engine_ops *ops, uint64_t memory, uin
     if (ceiling > host)
         ceiling = host;
     return ceiling > memory ? ceiling : memory;
+}
+
+const char *vm_share_source(enum vm_engine engine, unsigned index, char ret[VM_SHARE_SOURCE_MAX])
+{
+    const struct vm_engine_ops *ops = vm_engine_ops(engine);
+
+    if (!ops || !ops->shares)
+        return NULL;
+    snprintf(ret, VM_SHARE_SOURCE_MAX, VM_JAIL_SHARES "/%u", index);
+    return "hostfs";
 }
 
 bool vm_resizes_memory(enum vm_engine engine)

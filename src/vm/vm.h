@@ -133,6 +133,11 @@ int vm_attach_disk(struct vm *vm, unsigned index, const struct vm_share *disk, s
 /* Can a VM of this engine be started as `pooled`? */
 bool vm_can_pool(enum vm_engine engine);
 
+/* How the guest of this engine mounts share `index`: the type of file system, and its source; NULL:
+ * the engine shares nothing with its guest. */
+enum { VM_SHARE_SOURCE_MAX = 32 };
+const char *vm_share_source(enum vm_engine engine, unsigned index, char ret[VM_SHARE_SOURCE_MAX]);
+
 /* Can the memory of a running guest be changed (through hull-init's `update` request)? */
 bool vm_resizes_memory(enum vm_engine engine);
 /* Bytes up to which this VM's memory can be changed, or what it has where it cannot. */

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Volumes, bind mounts and tmpfs: what is where, who owns it, what goes away when.
+# Volumes as the engine has them (in a container: common/92-volumes.bats): what is where, who owns it, what goes away when.
 
 setup_file() {
         load lib
@@ -104,59 +104,6 @@ volumes() { docker volume ls -q | sort | xargs; }
         eq "" "$(docker ps -aq)"
 }
 
-@test "a volume outlives its containers and is shared by them" {
-        nano -v shared:/a hull/nano sh -c 'echo first >/a/file'
-        eq first "$(nano -v shared:/b hull/nano cat /b/file)"
-        eq first "$(cat "$(mountpoint_of shared)/file")"
-        box one -v shared:/a
-        nano --mount type=volume,source=shared,target=/c hull/nano sh -c 'echo second >/c/file'
-        eq second "$(docker exec one cat /a/file)"
-        exits 1 nano -v shared:/a:ro hull/nano sh -c 'echo third >/a/file'
-        has "Read-only file system" "$output"
-        exits 1 nano --mount type=volume,src=shared,dst=/a,readonly hull/nano touch /a/x
-        eq "volume shared $(mountpoint_of shared) /a local z True" \
-                "$(mounts_of one Type Name Source Destination Driver Mode RW)"
-        exits 1 docker volume rm shared
-        has "remove shared: volume is in use - [$(identity one)]" "$output"
-        docker stop -t 0 one >/dev/null
-        exits 1 docker volume rm shared
-        docker rm -v one >/dev/null
-        eq shared "$(volumes)" "rm -v leaves named volumes"
-        exits 0 docker volume rm shared
-}
-
-@test "mounts below each other, in whatever order they are named" {
-        eq "inner outer" "$(nano -v inner:/a/b -v outer:/a hull/nano sh -c 'echo inner >/a/b/f; echo outer >/a/f; echo $(cat /a/b/f) $(cat /a/f)')"
-        eq inner "$(cat "$(mountpoint_of inner)/f")"
-        eq outer "$(cat "$(mountpoint_of outer)/f")"
-        eq "tmpfs inner" "$(nano --tmpfs /a -v inner:/a/b hull/nano sh -c 'echo $(stat -f -c %T /a) $(cat /a/b/f)')"
-}
-
-@test "the image's content goes into an empty volume, whole, once" {
-        local got
-        nano -v full:/data t/data true
-        got=$(mountpoint_of full)
-        eq "$(printf '%s\n' ' d 1750 1234 5678' 'below d 2775 0 7' 'below/file f 600 9 9' 'out l 777 0 0 /etc/passwd' 'program f 4755 1234 5678' 'up l 777 0 0 ../../../../../etc')" \
-                "$(cd "$got" && find . -printf '%P %y %m %U %G %l\n' | sed 's/ $//' | sort)"
-        eq text "$(cat "$got/program")"
-        eq 1000000000 "$(stat -c %Y "$got/program")"
-        eq 1000000000 "$(stat -c %Y "$got")"
-        if getfattr -n user.made "$HULL_WORLD/main/root/layers"/*/fs/data/program >/dev/null 2>&1; then
-                eq here "$(getfattr --only-values -n user.made "$got/program" 2>/dev/null)"
-        fi
-        # What is not empty stays as it is.
-        rm "$got/program"
-        nano -v full:/data t/data true
-        [[ ! -e $got/program ]]
-        nano -v empty:/data:nocopy t/data sh -c '[ -z "$(ls -A /data)" ]'
-        nano --mount type=volume,src=empty,dst=/data,volume-nocopy t/data sh -c '[ -z "$(ls -A /data)" ]'
-        # At creation already.
-        docker create --isolation=process --name later -v early:/data t/data true >/dev/null
-        eq text "$(cat "$(mountpoint_of early)/program")"
-        nano -v nothing:/not/there t/data true
-        eq "" "$(ls -A "$(mountpoint_of nothing)")"
-}
-
 @test "links in the image lead nowhere else" {
         nano -v jumped:/jump t/data true
         eq text "$(cat "$(mountpoint_of jumped)/program")" "a link inside the image"
@@ -165,32 +112,6 @@ volumes() { docker volume ls -q | sort | xargs; }
         eq "$(nano t/data ls -A /etc | sort | xargs)" "$(ls -A "$(mountpoint_of escaped)" | sort | xargs)"
         nano -v climbed:/data/up/../x t/data true
         eq "" "$(awk '{ print $5 }' /proc/self/mountinfo | grep "$HULL_WORLD.*/rootfs" || true)"
-}
-
-@test "anonymous volumes: of the image and of -v /path; rm -v and --rm take them away" {
-        local anonymous
-        docker run -d --isolation=process --name one -v /plain t/declared sleep 1000 >/dev/null
-        eq 2 "$(docker volume ls -q | wc -l)"
-        like '[0-9a-f]{64}' "$(docker volume ls -q | head -n 1)"
-        eq "/data /plain" "$(mounts_of one Destination | sort | xargs)"
-        eq 1234 "$(docker exec one stat -c %u /data)"
-        docker exec one touch /data/mine
-        eq mine "$(nano --volumes-from one hull/nano ls /data | grep mine)"
-        eq 2 "$(docker volume ls -q | wc -l)" "those of another container stay"
-        exits 1 nano --volumes-from one:ro hull/nano touch /data/x
-        docker rm -f one >/dev/null
-        eq 2 "$(docker volume ls -q | wc -l)" "rm without -v"
-        eq 2 "$(docker volume ls -q --filter dangling=true | wc -l)"
-        docker volume ls -q | xargs timeout 60 "$HULL_CLIENT" volume rm >/dev/null
-        nano t/declared touch /data/x
-        eventually 5 eq "" "$(volumes)"
-        docker create --isolation=process --name two t/declared >/dev/null
-        anonymous=$(docker volume ls -q)
-        docker rm -v two >/dev/null
-        exits 1 docker volume inspect "$anonymous"
-        # A mount of one's own is there instead.
-        nano -v named:/data t/declared true
-        eq named "$(volumes)"
 }
 
 @test "prune: anonymous ones, all of them, by label; what is used stays" {
@@ -211,47 +132,6 @@ volumes() { docker volume ls -q | sort | xargs; }
         eq 400 "$status"
 }
 
-@test "driver options: mounted while it is used, and only then" {
-        local place
-        mounted() { awk '{ print $5 }' /proc/self/mountinfo | grep -qx "$place"; }
-        unmounted() { ! mounted; }
-        docker volume create -o type=tmpfs -o device=tmpfs -o o=size=1m,uid=55,noexec fast >/dev/null
-        place=$(mountpoint_of fast)
-        unmounted || fail "still mounted"
-        box one -v fast:/a
-        mounted || fail "not mounted"
-        eq "tmpfs 55" "$(docker exec one sh -c 'echo $(stat -f -c %T /a) $(stat -c %u /a)')"
-        exits 1 docker exec one dd if=/dev/zero of=/a/x bs=1M count=2
-        box two -v fast:/b
-        docker exec one sh -c 'rm /a/x; echo x >/a/y'
-        eq x "$(docker exec two cat /b/y)"
-        docker rm -f one >/dev/null
-        mounted || fail "not mounted"
-        docker rm -f two >/dev/null
-        unmounted || fail "still mounted"
-        mkdir "$work/here"
-        echo there >"$work/here/file"
-        docker volume create -o type=none -o device="$work/here" -o o=bind,ro link >/dev/null
-        eq there "$(nano -v link:/a hull/nano cat /a/file)"
-        exits 1 nano -v link:/a hull/nano touch /a/x
-        eventually 5 eq 0 "$(grep -c "/link/_data" /proc/self/mountinfo)"
-        docker volume create -o type=none -o device=/nonsense -o o=bind broken >/dev/null
-        exits 125 nano -v broken:/a hull/nano true
-        has "failed to mount local volume: mount /nonsense:" "$output"
-        eq there "$(nano --mount "type=volume,src=made,dst=/a,volume-opt=type=none,volume-opt=o=bind,volume-opt=device=$work/here,volume-label=x=y" hull/nano cat /a/file)"
-        eq y "$(docker volume inspect -f '{{.Labels.x}}' made)"
-}
-
-@test "bind mounts: -v makes what is missing, --mount does not; tmpfs" {
-        nano -v "$work/new/dir:/a" hull/nano touch /a/made
-        [[ -e $work/new/dir/made ]]
-        exits 1 nano -v "$work/new/dir:/a:ro" hull/nano touch /a/x
-        eq made "$(nano --mount "type=bind,src=$work/new/dir,dst=/a" hull/nano ls /a)"
-        echo content >"$work/file"
-        eq content "$(nano -v "$work/file:/etc/file" hull/nano cat /etc/file)"
-        eq "tmpfs 1777" "$(nano --mount type=tmpfs,dst=/a,tmpfs-size=1m,tmpfs-mode=1777 hull/nano sh -c 'echo $(stat -f -c %T /a) $(stat -c %a /a)')"
-}
-
 @test "events of a volume; its place in system df" {
         local since
         since=$(date +%s.%N)
@@ -269,18 +149,6 @@ for line in sys.stdin:
         head -c 5000 /dev/zero >"$(mountpoint_of sized)/file"
         api GET /system/df
         eq "sized 5000 0" "$(python3 -c 'import json, sys; v = json.load(sys.stdin)["Volumes"][0]; print(v["Name"], v["UsageData"]["Size"], v["UsageData"]["RefCount"])' <<<"$body")"
-}
-
-@test "a utility VM shares nothing with the host: refused, whatever it is called" {
-        need hyperv
-        local option
-        for option in "-v one:/a" "-v /etc:/a" "-v /a" "--mount type=volume,src=one,dst=/a" \
-                "--mount type=bind,src=/etc,dst=/a"; do
-                # shellcheck disable=SC2086  # an option and its value
-                exits 125 docker run --rm --isolation=hyperv $option hull/nano true
-                has "a container with isolation 'hyperv' shares no directory with the host" "$output"
-        done
-        eq "" "$(volumes)"
 }
 
 @test "kill -9 of hulld between any two steps: volumes and containers fit each other afterwards" {

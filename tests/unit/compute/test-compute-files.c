@@ -71,6 +71,8 @@ static struct compute_job *sample_job(enum compute_isolation isolation)
     job->cpus = 1.5;
     job->uid = 700001;
     job->uml_kernel = strdup("/lib/hull/linux");
+    assert_int_equal(compute_job_add_share(job, "/data", "/a", true, NULL), 0);
+    assert_int_equal(compute_job_add_share(job, "/run/x.sock", "/b", false, NULL), 0);
     return job;
 }
 
@@ -103,6 +105,12 @@ static void test_job_round_trip(void **state)
     assert_true(back->memory == 512ULL << 20);
     assert_true(back->cpus > 1.49 && back->cpus < 1.51);
     assert_int_equal(back->uid, 700001);
+    assert_int_equal(back->n_shares, 2);
+    assert_string_equal(back->shares[0].source, "/data");
+    assert_string_equal(back->shares[0].target, "/a");
+    assert_true(back->shares[0].read_only);
+    assert_string_equal(back->shares[1].source, "/run/x.sock");
+    assert_false(back->shares[1].read_only);
     compute_job_free(job);
     compute_job_free(back);
 }
@@ -126,6 +134,11 @@ static void test_job_is_checked(void **state)
         {"{\"id\":\"x\",\"directory\":\"/d\",\"runtime_dir\":\"/r\",\"isolation\":\"hyperv\","
          "\"scratch\":\"/s\",\"uid\":0}",
          "'uid' is missing"},
+        {"{\"id\":\"x\",\"isolation\":\"hyperv\",\"shares\":[{\"target\":\"/a\"}]}",
+         "share 0: 'source' is missing"},
+        {"{\"id\":\"x\",\"isolation\":\"hyperv\","
+         "\"shares\":[{\"source\":\"x\",\"target\":\"/a\"}]}",
+         "share 0: a share's paths are not absolute"},
         {"{\"id\":5}", "id"},
         {"{\"id\":\"x\",\"isolation\":\"process\",\"log\":{\"driver\":\"syslog\"}}",
          "unknown log driver 'syslog'"},

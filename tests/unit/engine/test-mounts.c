@@ -11,8 +11,10 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/strings.h"
+#include "compute/job.h"
 #include "engine/mount_request.h"
 #include "engine/private.h"
+#include "engine/shares.h"
 #include "spec/runtime.h"
 
 static struct engine engine = {.config = {.root = "/root-of-engine"}};
@@ -21,7 +23,8 @@ static struct engine engine = {.config = {.root = "/root-of-engine"}};
 static int resolve(enum compute_isolation isolation, const char *host, const char *config,
                    struct container *ret, struct error *err)
 {
-    *ret = (struct container){.engine = &engine, .isolation = isolation};
+    *ret =
+        (struct container){.engine = &engine, .isolation = isolation, .vm_engine = VM_ENGINE_TCG};
     assert_int_equal(json_parse(host, strlen(host), &ret->host_config, NULL), 0);
     assert_int_equal(json_parse(config, strlen(config), &ret->config, NULL), 0);
     return engine_mounts_resolve(ret, NULL, err);
@@ -81,7 +84,7 @@ static void a_vm_shares_no_directory(void **state)
         struct error err = ERROR_INIT;
         assert_true(check(COMPUTE_HYPERV, binds[i], &err) < 0);
         assert_int_equal(err.class, ERROR_INVALID);
-        assert_non_null(strstr(err.message, "cannot be mounted: a container with isolation"));
+        assert_non_null(strstr(err.message, "cannot be mounted: a utility VM of engine 'tcg'"));
     }
 }
 
@@ -95,6 +98,47 @@ static void volumes_of_a_vm(void **state)
     assert_int_equal(json_array_size(container.mount_points), 0);
     json_t *asked = json_object_get(container.config, "Volumes");
     assert_true(engine_mounts_resolve(&container, asked, NULL) < 0);
+    release(&container);
+}
+
+/* Consumes `binds`. */
+static struct container vm_with(json_t *binds, struct error *err, int expected)
+{
+    struct container container = {
+        .engine = &engine, .isolation = COMPUTE_HYPERV, .vm_engine = VM_ENGINE_UML};
+    container.host_config = json_pack("{s:o}", "Binds", binds);
+    container.config = json_pack("{s:{s:{}}}", "Volumes", "/image");
+    assert_int_equal(engine_mounts_resolve(&container, NULL, err), expected);
+    return container;
+}
+
+static void shares_of_a_vm(void **state)
+{
+    struct container container = vm_with(json_pack("[s, s]", "/a:/b:ro", "name:/c"), NULL, 0);
+    struct compute_job *job = compute_job_new();
+    (void)state;
+    assert_int_equal(engine_shares_add(&container, job, NULL), 0);
+    assert_int_equal(job->n_shares, 3);
+    assert_string_equal(job->shares[0].source, "/a");
+    assert_string_equal(job->shares[0].target, "/b");
+    assert_true(job->shares[0].read_only);
+    assert_string_equal(job->shares[1].source, "/root-of-engine/volumes/name/_data");
+    assert_false(job->shares[1].read_only);
+    assert_string_equal(job->shares[2].target, "/image");
+    compute_job_free(job);
+    release(&container);
+}
+
+static void shares_of_a_vm_have_a_maximum(void **state)
+{
+    json_t *binds = json_array();
+    struct error err = ERROR_INIT;
+    (void)state;
+    for (int i = 0; i < COMPUTE_SHARES_MAX; i++)
+        assert_int_equal(json_array_append_new(binds, json_sprintf("/a:/b%d", i)), 0);
+    /* And that of the image. */
+    struct container container = vm_with(binds, &err, -EINVAL);
+    assert_non_null(strstr(err.message, "takes at most 64 volumes and bind mounts, not 65"));
     release(&container);
 }
 
@@ -237,6 +281,8 @@ int main(void)
         cmocka_unit_test(binds_of_a_process_container),
         cmocka_unit_test(a_vm_shares_no_directory),
         cmocka_unit_test(volumes_of_a_vm),
+        cmocka_unit_test(shares_of_a_vm),
+        cmocka_unit_test(shares_of_a_vm_have_a_maximum),
         cmocka_unit_test(tmpfs_becomes_a_mount),
         cmocka_unit_test(points_are_complete_and_sorted),
         cmocka_unit_test(two_mounts_at_one_place),
