@@ -73,6 +73,8 @@ static int serve(struct init *init, struct error *err)
     int link = guest_open_link(err);
     if (link < 0)
         return link;
+    if ((r = guest_hold(link, err)) < 0)
+        return r;
     r = agent_new(init->loop, link, true, true, &ops, init, &init->agent, err);
     if (r < 0)
         return r;

@@ -12,10 +12,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/resource.h>
@@ -132,38 +130,9 @@ int guest_load_modules(const char *modules_dir, struct error *err)
     return 0;
 }
 
-/* --- waiting for devices --- */
-
-int guest_wait_for(bool (*is_there)(void *data), void *data, const char *what, struct error *err)
-{
-    /* Mostly it is, and to end a watch takes the kernel 20 to 30 ms (a grace period of SRCU). */
-    if (is_there(data))
-        return 0;
-    /* devtmpfs says when the kernel adds a device; watch first, look then, so none is missed. */
-    CLEANUP_CLOSE int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-
-    if (watch < 0 || inotify_add_watch(watch, "/dev", IN_CREATE) < 0)
-        return error_set_errno(err, -errno, "watching /dev");
-    while (!is_there(data)) {
-        struct pollfd poll_fd = {.fd = watch, .events = POLLIN};
-        char events[sizeof(struct inotify_event) + NAME_MAX + 1]
-            __attribute__((aligned(__alignof__(struct inotify_event))));
-        int n = poll(&poll_fd, 1, GUEST_DEVICE_TIMEOUT_MS);
-
-        if (n < 0 && errno != EINTR)
-            return error_set_errno(err, -errno, "poll");
-        if (n == 0)
-            return error_set(err, -ENODEV, "%s did not appear", what);
-        while (read(watch, events, sizeof(events)) > 0)
-            ;
-    }
-    return 0;
-}
-
 /* --- the link --- */
 
-/* The word after `name` in the kernel's command line. */
-static int read_option(const char *name, char *value, size_t size, struct error *err)
+int guest_option(const char *name, char *value, size_t size, struct error *err)
 {
     CLEANUP(buffer_release) struct buffer line = BUFFER_INIT(CMDLINE_MAX);
     CLEANUP_STRV char **words = NULL;
@@ -233,7 +202,7 @@ int guest_open_link(struct error *err)
 {
     char name[48];
     struct port_search search = {.name = name};
-    int r = read_option("hull.link=", name, sizeof(name), err);
+    int r = guest_option("hull.link=", name, sizeof(name), err);
 
     if (r < 0)
         return r;
@@ -274,7 +243,7 @@ _Noreturn void guest_power_off(void)
     sync();
     /* Under QEMU a reset ends the VM (-no-reboot) on every kernel; switching off needs ACPI. Under
      * User-Mode Linux a reset would boot again. */
-    bool reset = read_option("hull.link=", name, sizeof(name), NULL) == 0 &&
+    bool reset = guest_option("hull.link=", name, sizeof(name), NULL) == 0 &&
                  string_starts_with(name, "port:");
     (void)reboot(reset ? RB_AUTOBOOT : RB_POWER_OFF);
     (void)reboot(RB_HALT_SYSTEM);

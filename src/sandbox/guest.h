@@ -5,6 +5,7 @@
  *     guest_mount()          proc, sysfs, devtmpfs, cgroup2, run
  *     guest_load_modules()
  *     guest_open_link()      the line to the worker
+ *     guest_hold()           where it is saved
  *     agent_new(... guest_prepare as agent_ops.prepare ...)
  *     guest_power_off() */
 #ifndef HULL_SANDBOX_GUEST_H
@@ -41,6 +42,12 @@ int guest_load_modules(const char *modules_dir, struct error *err);
 /* Opens what the kernel's command line names: `hull.link=ttyS0` is a terminal line, which is made
  * raw; `hull.link=port:NAME` is the virtio port NAME. Returns the descriptor or -errno. */
 int guest_open_link(struct error *err);
+
+/* In a guest that boots to be saved (`hull.hold=1` on the kernel's command line): says so on the
+ * link, and waits there to be woken (wire/wake.h), which happens in every VM that is made from what
+ * was saved. Then it has new random numbers and the time. Otherwise nothing. Afterwards nothing has
+ * been read or said that the compute protocol would miss. */
+int guest_hold(int link, struct error *err);
 
 /* agent_ops.prepare: sets clock and hostname, writes files, mounts the disks of
  * {"type": "disks", "lower": [indices, topmost first], "scratch": index}. */

@@ -57,7 +57,7 @@ static bool find_disk(void *data)
         if (stat(search->path, &status) == 0 && S_ISBLK(status.st_mode))
             return true;
     }
-    return false;
+    return guest_find_scsi_disk(search->index, search->path, sizeof(search->path));
 }
 
 static int mount_disk(json_int_t index, const char *target, const char *type, unsigned long flags,
@@ -69,6 +69,8 @@ static int mount_disk(json_int_t index, const char *target, const char *type, un
     if (index < 0 || index >= DISKS_MAX)
         return error_set_class(err, ERROR_INVALID, "there is no disk %lld", (long long)index);
     (void)snprintf(what, sizeof(what), "disk %d", (int)index);
+    if (!find_disk(&search))
+        guest_scan_disk((int)index);
     int r = guest_wait_for(find_disk, &search, what, err);
     return r < 0 ? r : guest_mount_checked(search.path, target, type, flags, options, err);
 }
@@ -226,6 +228,7 @@ int guest_prepare(const json_t *request, struct sandbox_root *ret, void *data, s
     (void)data;
     if ((r = set_clock(request, err)) < 0 || (r = set_hostname(request, err)) < 0 ||
         (r = write_files(request, err)) < 0 || (r = guest_shares_mount(request, err)) < 0 ||
+        (r = guest_wait_links(request, err)) < 0 ||
         (r = json_get_object(request, "rootfs", &rootfs, err)) < 0)
         return r;
     if (r == 0)

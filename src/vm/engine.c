@@ -111,7 +111,8 @@ bool vm_can_pool(enum vm_engine engine)
 {
     const struct vm_engine_ops *ops = vm_engine_ops(engine);
 
-    return ops && ops->plug;
+    /* Others' are made from a template in no time (vm/template.h). */
+    return ops && ops->plug && ops->open_pooled_nic;
 }
 
 int vm_cpus(enum vm_engine engine, double cpus, char **ret_warning)

@@ -21,7 +21,9 @@ enum vm_fd {
     VM_FD_NIC = 5,     /* only with a NIC */
     VM_FD_KERNEL = 6,  /* only where the VMM loads the kernel from a file */
     VM_FD_INITRAMFS = 7,
-    VM_FD_DISKS = 8, /* first of VM_DISKS_MAX */
+    VM_FD_DISKS = 8,                           /* first of VM_DISKS_MAX */
+    VM_FD_MEMORY = VM_FD_DISKS + VM_DISKS_MAX, /* only with a template: the guest's memory */
+    VM_FD_STATE, /* only of a VM that is made from a template: the rest of its state */
 };
 
 struct vm_engine_ops {
@@ -31,6 +33,7 @@ struct vm_engine_ops {
     bool loads_kernel;          /* wants VM_FD_KERNEL; else the program is the kernel */
     bool proc;                  /* needs /proc in its jail to find its descriptors by name */
     bool shares;                /* mounts directories of the host out of its jail (hostfs) */
+    bool templates;             /* can be saved and made from what was saved (vm/template.h) */
     bool resizes;               /* a running guest can be given more memory, and less */
     enum vm_jail_filter filter; /* which system calls it does */
     unsigned long personality;  /* personality(2) to set before exec; 0: none */

@@ -7,8 +7,12 @@
  * as fast, holds all disks, and takes every kernel.
  *
  * Options: qemu(1). Disks come through fd sets, of which QEMU duplicates the descriptor with the
- * matching access mode; kernel and initramfs have no such way and are named through /proc. -sandbox
- * is QEMU's own seccomp filter. */
+ * matching access mode; kernel, initramfs and a template's memory have no such way and are named
+ * through /proc. -sandbox is QEMU's own seccomp filter.
+ *
+ * A machine whose container is not known yet has what takes its disks and NIC later (qemu-plug.c):
+ * a SCSI controller, because disks on the PCI bus would each need a port of their own, and one PCI
+ * Express port. vmgenid tells the guest's kernel that it has been woken from a template. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,6 +26,7 @@
 #include "base/strings.h"
 #include "vm/engine.h"
 #include "vm/qemu-options.h"
+#include "vm/qemu-plug.h"
 
 enum { QEMU_PROCESSES_MAX = 256, QEMU_DESCRIPTORS_MAX = 1024, NUMBER_MAX = 32 };
 /* Debian's cloud kernels: 6.1 keeps 36 MiB, 6.12 41, 7.3 47. */
@@ -95,6 +100,18 @@ static int kvm_check(const struct vm_files *files, const char *root, struct erro
 
 /* --- command line --- */
 
+/* Shared while the template is made, so that the guest's memory is in the file and not in the saved
+ * state; private for those made from it. QEMU opens the file by name and for writing, or it would
+ * take it for a ROM: what keeps a VMM from writing to it are the memfd's seals. */
+static int append_memory(char ***argv, const char *size, bool make)
+{
+    char path[NUMBER_MAX];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", (int)VM_FD_MEMORY);
+    return qemu_append(argv, "-object", "memory-backend-file", "id", "ram", "size", size,
+                       "mem-path", path, "share", make ? "on" : "off", NULL);
+}
+
 static int append_machine(char ***argv, const struct vm_config *config,
                           const struct vm_engine_ops *ops)
 {
@@ -116,9 +133,10 @@ static int append_machine(char ***argv, const struct vm_config *config,
     if (r == 0)
         r = qemu_append(argv, "-sandbox", "on", "obsolete", "deny", "elevateprivileges", "deny",
                         "spawn", "deny", "resourcecontrol", "deny", NULL);
+    /* A NULL ends the list. */
     if (r == 0)
         r = qemu_append(argv, "-machine", "q35", "usb", "off", "vmport", "off", "sata", "off",
-                        "smbus", "off", NULL);
+                        "smbus", "off", config->template ? "memory-backend" : NULL, "ram", NULL);
     if (r == 0)
         r = qemu_append(argv, "-accel", kvm ? "kvm" : "tcg", NULL);
     if (r == 0)
@@ -127,6 +145,8 @@ static int append_machine(char ***argv, const struct vm_config *config,
         r = qemu_append(argv, "-smp", NULL, "cpus", cpus, NULL);
     if (r == 0)
         r = qemu_append(argv, "-m", NULL, "size", memory, NULL);
+    if (r == 0 && config->template)
+        r = append_memory(argv, memory, config->template->state < 0);
     return r;
 }
 
@@ -152,7 +172,7 @@ static int append_firmware(char ***argv, const char *program)
     return r;
 }
 
-static int append_kernel(char ***argv)
+static int append_kernel(char ***argv, bool hold)
 {
     int r = strv_append(argv, "-kernel");
 
@@ -166,7 +186,8 @@ static int append_kernel(char ***argv)
         r = strv_append(argv, "-append");
     /* reboot=t: by triple fault, which always works at once; with -no-reboot that ends QEMU. */
     if (r == 0)
-        r = strv_append(argv, "console=ttyS0 quiet panic=-1 reboot=t hull.link=port:hull");
+        r = strv_appendf(argv, "console=ttyS0 quiet panic=-1 reboot=t hull.link=port:hull%s",
+                         hold ? " hull.hold=1" : "");
     return r;
 }
 
@@ -196,6 +217,19 @@ static int append_lines(char ***argv)
         r = qemu_append(argv, "-device", "virtserialport", "chardev", "link", "name", "hull", NULL);
     if (r == 0)
         r = qemu_append(argv, "-device", "virtio-rng-pci", NULL);
+    return r;
+}
+
+static int append_pooled(char ***argv, const struct vm_config *config)
+{
+    int r = qemu_append(argv, "-device", "virtio-scsi-pci", "id", QEMU_DISKS, NULL);
+
+    if (r == 0)
+        r = qemu_append(argv, "-device", "pcie-root-port", "id", QEMU_PORT, NULL);
+    if (r == 0)
+        r = qemu_append(argv, "-device", "vmgenid", "guid", "auto", NULL);
+    if (r == 0 && config->template && config->template->state >= 0)
+        r = qemu_append(argv, "-incoming", "defer", NULL);
     return r;
 }
 
@@ -255,13 +289,15 @@ static int qemu_command(const struct vm_config *config, const struct vm_engine_o
     if (r == 0)
         r = append_firmware(&argv, config->files.qemu);
     if (r == 0)
-        r = append_kernel(&argv);
+        r = append_kernel(&argv, config->template != NULL);
     if (r == 0)
         r = append_lines(&argv);
     for (size_t i = 0; i < config->n_disks && r == 0; i++)
         r = append_disk(&argv, i, config->disks[i].read_only);
     if (r == 0)
         r = append_nic(&argv, &config->nic);
+    if (r == 0 && config->pooled)
+        r = append_pooled(&argv, config);
     if (r < 0)
         return error_oom(err);
     *ret_argv = TAKE_PTR(argv);
@@ -283,6 +319,7 @@ const struct vm_engine_ops vm_engine_kvm = {
     .control = true,
     .loads_kernel = true,
     .proc = true,
+    .templates = true,
     .filter = VM_JAIL_FILTER_QEMU,
     .device = "/dev/kvm",
     .processes_max = QEMU_PROCESSES_MAX,
@@ -295,6 +332,8 @@ const struct vm_engine_ops vm_engine_kvm = {
     .check = kvm_check,
     .command = kvm_command,
     .open_nic = netdevice_open_tap,
+    .plug = qemu_plug,
+    .unplug = qemu_unplug,
 };
 
 const struct vm_engine_ops vm_engine_tcg = {
@@ -302,6 +341,7 @@ const struct vm_engine_ops vm_engine_tcg = {
     .control = true,
     .loads_kernel = true,
     .proc = true,
+    .templates = true,
     .filter = VM_JAIL_FILTER_QEMU,
     .processes_max = QEMU_PROCESSES_MAX,
     .descriptors_max = QEMU_DESCRIPTORS_MAX,
@@ -313,4 +353,6 @@ const struct vm_engine_ops vm_engine_tcg = {
     .check = tcg_check,
     .command = tcg_command,
     .open_nic = netdevice_open_tap,
+    .plug = qemu_plug,
+    .unplug = qemu_unplug,
 };

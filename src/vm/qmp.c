@@ -53,10 +53,34 @@ struct qmp {
     size_t n_pending;
     int64_t next_id;
     bool shutdown_seen;
+    int passed;       /* a descriptor that goes with the command at this place of `output` ... */
+    size_t passed_at; /* ... or, before READY, of `queued` */
+    unsigned depth;   /* callbacks that are on the stack */
+    bool freed;       /* by one of them */
     struct error failure;
 };
 
 /* --- end --- */
+
+static void release(struct qmp *qmp)
+{
+    buffer_release(&qmp->input);
+    buffer_release(&qmp->output);
+    buffer_release(&qmp->queued);
+    free(qmp);
+}
+
+/* Around whatever may call back: a callback may free the client. */
+static void enter(struct qmp *qmp)
+{
+    qmp->depth++;
+}
+
+static void leave(struct qmp *qmp)
+{
+    if (--qmp->depth == 0 && qmp->freed)
+        release(qmp);
+}
 
 static void complete_all(struct qmp *qmp)
 {
@@ -82,6 +106,7 @@ static void shut(struct qmp *qmp)
     qmp->state = QMP_CLOSED;
     loop_remove(&qmp->source);
     qmp->fd = fd_close(qmp->fd);
+    qmp->passed = fd_close(qmp->passed);
     complete_all(qmp);
     if (qmp->shutdown_seen)
         return;
@@ -117,22 +142,39 @@ const char *qmp_failure(const struct qmp *qmp)
 
 /* --- sending --- */
 
+/* One send of what may go together: a descriptor travels with its command's first byte, so what
+ * was said before goes first. */
+static ssize_t send_some(struct qmp *qmp)
+{
+    bool passing = qmp->passed >= 0 && qmp->state == QMP_READY;
+    bool before = passing && qmp->passed_at > 0;
+    bool with = passing && qmp->passed_at == 0;
+    size_t length = before ? qmp->passed_at : qmp->output.length;
+    ssize_t n = fd_send_with_fds(qmp->fd, qmp->output.data, length, &qmp->passed, with);
+
+    if (n <= 0)
+        return n;
+    if (with)
+        qmp->passed = fd_close(qmp->passed);
+    if (before)
+        qmp->passed_at -= (size_t)n;
+    buffer_consume(&qmp->output, (size_t)n);
+    return n;
+}
+
 static void flush(struct qmp *qmp)
 {
     if (qmp->fd < 0 || !qmp->source.loop)
         return;
     while (qmp->output.length > 0) {
-        ssize_t n = send(qmp->fd, qmp->output.data, qmp->output.length, MSG_NOSIGNAL);
+        ssize_t n = send_some(qmp);
 
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno != EAGAIN) {
-            disconnect(qmp, -errno);
+        if (n < 0 && n != -EAGAIN) {
+            disconnect(qmp, (int)n);
             return;
         }
         if (n < 0)
             break;
-        buffer_consume(&qmp->output, (size_t)n);
     }
     loop_modify(&qmp->source, qmp->output.length > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
@@ -161,7 +203,15 @@ static int append_command(struct buffer *buffer, const char *name, json_t *argum
 int qmp_command(struct qmp *qmp, const char *name, json_t *arguments, qmp_done *done, void *data,
                 struct error *err)
 {
+    return qmp_command_fd(qmp, name, arguments, -EBADF, done, data, err);
+}
+
+int qmp_command_fd(struct qmp *qmp, const char *name, json_t *arguments, int fd, qmp_done *done,
+                   void *data, struct error *err)
+{
     CLEANUP_JSON json_t *owned = arguments;
+    CLEANUP_CLOSE int passed = fd;
+    size_t at;
     struct buffer *target = qmp->state == QMP_READY ? &qmp->output : &qmp->queued;
     struct pending *pending;
     int r;
@@ -171,6 +221,10 @@ int qmp_command(struct qmp *qmp, const char *name, json_t *arguments, qmp_done *
                          qmp->failure.message);
     if (qmp->n_pending >= QMP_PENDING_MAX)
         return error_set(err, -ENOBUFS, "cannot send '%s' to QEMU: it does not answer", name);
+    if (passed >= 0 && qmp->passed >= 0)
+        return error_set(err, -EBUSY, "cannot send '%s' to QEMU: another descriptor is on its way",
+                         name);
+    at = target->length;
     pending = calloc(1, sizeof(*pending));
     if (!pending)
         return error_oom(err);
@@ -182,6 +236,10 @@ int qmp_command(struct qmp *qmp, const char *name, json_t *arguments, qmp_done *
     *pending = (struct pending){.id = qmp->next_id++, .done = done, .data = data};
     list_append(&qmp->pending, &pending->node);
     qmp->n_pending++;
+    if (passed >= 0) {
+        qmp->passed = TAKE_FD(passed);
+        qmp->passed_at = at;
+    }
     /* An error while sending must not complete commands below their issuer: the loop will send. */
     if (qmp->state == QMP_READY && qmp->source.loop)
         loop_modify(&qmp->source, EPOLLIN | EPOLLOUT);
@@ -212,6 +270,7 @@ static void on_negotiated(struct qmp *qmp, const json_t *message)
         return;
     }
     qmp->state = QMP_READY;
+    qmp->passed_at += qmp->output.length;
     if (buffer_append(&qmp->output, buffer_string(&qmp->queued), qmp->queued.length) < 0) {
         disconnect(qmp, -ENOBUFS);
         return;
@@ -314,11 +373,12 @@ void qmp_receive(struct qmp *qmp, const void *data, size_t length)
 {
     if (qmp->state == QMP_CLOSED)
         return;
-    if (buffer_append(&qmp->input, data, length) < 0) {
+    enter(qmp);
+    if (buffer_append(&qmp->input, data, length) < 0)
         fail(qmp, "a line that long");
-        return;
-    }
-    consume_lines(qmp);
+    else
+        consume_lines(qmp);
+    leave(qmp);
 }
 
 /* True if there may be more. */
@@ -338,19 +398,25 @@ static bool read_socket(struct qmp *qmp)
 
 void qmp_drain(struct qmp *qmp)
 {
+    if (!qmp)
+        return;
+    enter(qmp);
     /* A socket's buffer is finite, and its other end is dead. */
-    while (qmp && qmp->state != QMP_CLOSED && read_socket(qmp))
+    while (qmp->state != QMP_CLOSED && read_socket(qmp))
         ;
+    leave(qmp);
 }
 
 static void on_socket(struct loop_source *source, uint32_t events)
 {
     struct qmp *qmp = source->data;
 
+    enter(qmp);
     if (events & EPOLLOUT)
         flush(qmp);
     if (qmp->state != QMP_CLOSED && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
         (void)read_socket(qmp);
+    leave(qmp);
 }
 
 /* --- life --- */
@@ -369,6 +435,7 @@ int qmp_new(int fd, struct loop *loop, const struct qmp_events *events, struct q
     qmp->output = (struct buffer)BUFFER_INIT(QMP_OUTPUT_MAX);
     qmp->queued = (struct buffer)BUFFER_INIT(QMP_OUTPUT_MAX / 2);
     qmp->next_id = 1;
+    qmp->passed = -EBADF;
     list_init(&qmp->pending);
     if (loop)
         r = loop_add(loop, &qmp->source, fd, EPOLLIN, on_socket, qmp);
@@ -386,14 +453,17 @@ struct qmp *qmp_free(struct qmp *qmp)
     if (!qmp)
         return NULL;
     loop_remove(&qmp->source);
-    fd_close(qmp->fd);
+    qmp->fd = fd_close(qmp->fd);
+    qmp->passed = fd_close(qmp->passed);
     LIST_FOR_EACH (pending, &qmp->pending, struct pending, node) {
         list_remove(&pending->node);
         free(pending);
     }
-    buffer_release(&qmp->input);
-    buffer_release(&qmp->output);
-    buffer_release(&qmp->queued);
-    free(qmp);
+    qmp->n_pending = 0;
+    qmp->state = QMP_CLOSED;
+    qmp->shutdown_seen = true; /* nothing is called back any more */
+    qmp->freed = true;
+    if (qmp->depth == 0)
+        release(qmp);
     return NULL;
 }

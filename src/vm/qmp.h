@@ -26,7 +26,7 @@ enum {
 };
 
 struct qmp_events {
-    /* `payload` (never NULL) is borrowed. May issue commands, may not free the client. */
+    /* `payload` (never NULL) is borrowed. May issue commands, or free the client. */
     void (*event)(struct qmp *qmp, const char *name, const json_t *payload, void *data);
     void *data;
 };
@@ -46,6 +46,12 @@ struct qmp *qmp_free(struct qmp *qmp);
  * -ENOTCONN after the end, -ENOBUFS when a maximum is reached. */
 int qmp_command(struct qmp *qmp, const char *name, json_t *arguments, qmp_done *done, void *data,
                 struct error *err);
+
+/* The same with a descriptor of ours (SCM_RIGHTS), for commands that take one (add-fd, getfd). fd
+ * is consumed also on failure; -EBADF: none. One at a time: -EBUSY while the one before has not
+ * been sent, which an answer to its command says. */
+int qmp_command_fd(struct qmp *qmp, const char *name, json_t *arguments, int fd, qmp_done *done,
+                   void *data, struct error *err);
 
 /* Takes bytes as if they had come from the socket. */
 void qmp_receive(struct qmp *qmp, const void *data, size_t length);

@@ -3,6 +3,8 @@
 #ifndef HULL_VM_VM_INTERNAL_H
 #define HULL_VM_VM_INTERNAL_H
 
+#include <jansson.h>
+
 #include "base/loop.h"
 #include "base/process.h"
 #include "vm/cgroup.h"
@@ -28,6 +30,9 @@ struct vm {
     int control;        /* until the QMP client owns it */
     int user_namespace; /* of a jail that takes shares later */
     struct qmp *qmp;
+    /* Whoever else is to hear of QEMU's events (template.c); may free the VM. */
+    void (*control_event)(struct vm *vm, const char *name, const json_t *payload, void *data);
+    void *control_data;
     struct vm_plugging *plugging; /* vm/plug.h; once made it stays */
     int nic;                      /* VM_FD_NIC of a `pooled` VM, until it is plugged */
     uint64_t memory_ceiling;

@@ -41,12 +41,13 @@
 #include "vm/jail.h"
 #include "vm/plug.h"
 #include "vm/qmp.h"
+#include "vm/template.h"
 #include "vm/vm-internal.h"
 
 #define CGROUP_MOUNT "/sys/fs/cgroup"
 
 enum {
-    FDS_MAX = VM_FD_DISKS + VM_DISKS_MAX + 3,
+    FDS_MAX = VM_FD_STATE + 3,
     CONSOLE_CHUNK = 16 * 1024,
     CONSOLE_DRAIN_MAX = 1024 * 1024, /* a pipe's largest usual size */
     SUPERVISE_TIMEOUT_MS = 5000,
@@ -159,6 +160,25 @@ static int open_pooled_nic(struct vm *vm, struct handover *handover, struct erro
     return vm->nic < 0 ? error_set_errno(err, vm->nic, "cannot hold a NIC's descriptor") : 0;
 }
 
+/* Both ends of a template's life: see vm_config.template. */
+static int open_template(const struct vm_template *template, struct handover *handover,
+                         struct error *err)
+{
+    int memory = fd_dup(template->memory);
+    int state = -EBADF;
+
+    if (memory < 0)
+        return error_set_errno(err, memory, "cannot hold a template's memory");
+    hand_over(handover, memory, VM_FD_MEMORY);
+    if (template->state < 0)
+        return 0;
+    state = fd_dup(template->state);
+    if (state < 0)
+        return error_set_errno(err, state, "cannot hold a template's state");
+    hand_over(handover, state, VM_FD_STATE);
+    return vm_template_check_memory(template->memory, 0, err);
+}
+
 static int open_all(struct vm *vm, const struct vm_config *config, struct handover *handover,
                     struct error *err)
 {
@@ -172,6 +192,8 @@ static int open_all(struct vm *vm, const struct vm_config *config, struct handov
         r = open_files(config, vm->ops, handover, err);
     if (r == 0 && config->pooled && vm->ops->open_pooled_nic)
         r = open_pooled_nic(vm, handover, err);
+    if (r == 0 && config->template)
+        r = open_template(config->template, handover, err);
     return r;
 }
 
@@ -298,6 +320,9 @@ static int check_config(const struct vm_config *config, struct error *err)
     if (config->pooled && (!ops->plug || config->n_disks || config->nic.link || config->n_shares))
         return error_set(err, -EINVAL, "a VM of engine '%s' cannot be started so ahead of time",
                          ops->name);
+    if (config->template && (!config->pooled || !ops->templates))
+        return error_set(err, -EINVAL, "a VM of engine '%s' cannot be made from a template",
+                         ops->name);
     if (config->n_shares > VM_SHARES_MAX)
         return error_set_class(err, ERROR_INVALID, "a utility VM has at most %d shares, not %zu",
                                VM_SHARES_MAX, config->n_shares);
@@ -310,7 +335,7 @@ static void on_console(struct loop_source *source, uint32_t events);
 static void on_process(struct loop_source *source, uint32_t events);
 static void on_qmp_event(struct qmp *qmp, const char *name, const json_t *payload, void *data);
 
-static int supervise(struct vm *vm, struct error *err)
+static int supervise(struct vm *vm, const struct vm_config *config, struct error *err)
 {
     struct qmp_events events = {.event = on_qmp_event, .data = vm};
     int r = loop_add(vm->loop, &vm->process_source, vm->process.pidfd, EPOLLIN, on_process, vm);
@@ -322,9 +347,10 @@ static int supervise(struct vm *vm, struct error *err)
     if (!vm->ops->control)
         return 0;
     r = qmp_new(vm->control, vm->loop, &events, &vm->qmp, err);
-    if (r == 0)
-        vm->control = -EBADF;
-    return r;
+    if (r < 0)
+        return r;
+    vm->control = -EBADF;
+    return config->template && config->template->state >= 0 ? vm_template_wake(vm, err) : 0;
 }
 
 static uint64_t host_memory(void)
@@ -376,7 +402,7 @@ int vm_start(const struct vm_config *given, struct loop *loop, const struct vm_e
     if (r == 0)
         r = spawn(vm, config, &handover, err);
     if (r == 0)
-        r = supervise(vm, err);
+        r = supervise(vm, config, err);
     if (r < 0)
         return error_wrap(err, r, "cannot start the utility VM");
     *ret = TAKE_PTR(vm);
@@ -418,8 +444,11 @@ static void on_qmp_event(struct qmp *qmp, const char *name, const json_t *payloa
     const char *reason = json_string_value(json_object_get(payload, "reason"));
 
     (void)qmp;
-    if (!string_equal(name, "SHUTDOWN"))
+    if (!string_equal(name, "SHUTDOWN")) {
+        if (vm->control_event)
+            vm->control_event(vm, name, payload, vm->control_data);
         return;
+    }
     /* hull-init ends a guest under QEMU by a reset, which works without ACPI too; with -no-reboot
      * that is the end. A panic resets as well, but says so on the console. */
     vm->powered_off = string_equal(reason, "guest-shutdown") || string_equal(reason, "guest-reset");

@@ -68,6 +68,12 @@ struct vm_files {
     const char *qemu;          /* qemu-system-x86_64 */
 };
 
+/* A saved VM, as descriptors: vm/template.h. */
+struct vm_template {
+    int memory; /* a memfd; while it is made writable, afterwards sealed */
+    int state;  /* everything else; where it is made -EBADF */
+};
+
 struct vm_config {
     const char *id; /* container id */
     enum vm_engine engine;
@@ -95,6 +101,10 @@ struct vm_config {
     /* Started for a container that is not known yet: no disks, NIC and shares are given here, they
      * come by vm_plug() (vm/plug.h); where the engine shares, shares_later is implied. */
     bool pooled;
+    /* Borrowed; only with `pooled`. With `state` the guest is not booted but woken where it was
+     * saved, which must have been with the same engine, files, memory and cpus; without, it boots,
+     * to be saved. */
+    const struct vm_template *template;
 };
 
 struct vm_events {

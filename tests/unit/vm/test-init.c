@@ -1,6 +1,10 @@
-/* The smallest pid 1 of a guest, for tests: says on the link how much memory it has, then obeys
- * single letters: 'p' powers off, 'c' panics, anything else comes back. Static. */
+/* The smallest pid 1 of a guest, for tests: with hull.hold=1 it is saved and woken as hull-init is;
+ * says on the link how much memory it has, then obeys single letters: 's' gives the seed that it
+ * was woken with, 'd' looks for two disks and a NIC that were plugged in, 'p' powers off, 'c'
+ * panics, anything else comes back. Static. */
 #include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
 #include <poll.h>
 #include <stdint.h>
 #include <sys/mount.h>
@@ -59,6 +63,68 @@ static long disk_sectors(int index)
     return 0;
 }
 
+static void put(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        if (write(fd, text, strlen(text)) < 0)
+            printf("%s: %s\n", path, strerror(errno));
+        close(fd);
+    }
+}
+
+static long scsi_sectors(int target)
+{
+    char pattern[128];
+    char text[64] = "";
+    glob_t found;
+    long sectors = 0;
+    int fd;
+
+    snprintf(pattern, sizeof(pattern), "/sys/class/scsi_disk/*:0:%d:0/device/block/*/size", target);
+    if (glob(pattern, 0, NULL, &found) == 0) {
+        fd = open(found.gl_pathv[0], O_RDONLY | O_CLOEXEC);
+        if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0)
+            sectors = strtol(text, NULL, 10);
+        close(fd);
+        globfree(&found);
+    }
+    return sectors;
+}
+
+static int has_nic(void)
+{
+    return access("/sys/class/net/eth0", F_OK) == 0;
+}
+
+static void look_for_devices(int link)
+{
+    for (int i = 0; i < 200 && !(scsi_sectors(0) && scsi_sectors(1) && has_nic()); i++) {
+        put("/sys/class/scsi_host/host0/scan", "- - -");
+        put("/sys/bus/pci/rescan", "1");
+        poll(NULL, 0, 10);
+    }
+    dprintf(link, "%015ld\n%015ld\n%015d\n", scsi_sectors(0), scsi_sectors(1), has_nic());
+}
+
+static void hold(int link, uint8_t *word, size_t size)
+{
+    char options[1024] = "";
+    int fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || read(fd, options, sizeof(options) - 1) <= 0 || !strstr(options, "hull.hold=1"))
+        return;
+    close(fd);
+    dprintf(link, "hull: held\n");
+    for (size_t got = 0; got < size;) {
+        ssize_t n = read(link, word + got, size - got);
+
+        if (n > 0)
+            got += (size_t)n;
+    }
+}
+
 static void load_modules(void)
 {
     char list[4096] = "";
@@ -96,6 +162,7 @@ static int wait_link(void)
 
 int main(void)
 {
+    uint8_t word[80] = {0};
     char letter;
     int fd;
 
@@ -106,6 +173,7 @@ int main(void)
     fd = wait_link();
     if (fd < 0)
         return 2;
+    hold(fd, word, sizeof(word));
     dprintf(fd, "%015ld\n%015ld\n%015ld\n", mem_total_kib(), disk_sectors(0), disk_sectors(1));
     while (read(fd, &letter, 1) == 1) {
         if (letter == 'p') {
@@ -114,6 +182,12 @@ int main(void)
         }
         if (letter == 'c')
             return 3;
+        if (letter == 's' && write(fd, word, sizeof(word)) == (ssize_t)sizeof(word))
+            continue;
+        if (letter == 'd') {
+            look_for_devices(fd);
+            continue;
+        }
         if (write(fd, &letter, 1) != 1)
             break;
     }

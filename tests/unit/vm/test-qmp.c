@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -325,6 +326,100 @@ static void test_real_qemu(void **state)
     process_release(&process);
 }
 
+/* --- descriptors --- */
+
+static int some_file(void)
+{
+    return memfd_create("test", MFD_CLOEXEC);
+}
+
+/* What the peer gets in one piece: bytes, and whether a descriptor came with them. */
+static void assert_peer_got(struct dialogue *dialogue, const char *expected, size_t n_expected)
+{
+    char text[4096];
+    int fds[FD_PASS_MAX];
+    size_t n_fds = 0;
+    ssize_t n = fd_receive_with_fds(dialogue->peer, text, sizeof(text) - 1, fds, &n_fds);
+
+    assert_true(n >= 0);
+    text[n] = '\0';
+    assert_string_equal(text, expected);
+    assert_int_equal(n_fds, n_expected);
+    for (size_t i = 0; i < n_fds; i++)
+        close(fds[i]);
+}
+
+static void test_a_descriptor_goes_with_its_command(void **state)
+{
+    struct dialogue *dialogue = *state;
+
+    shake_hands(dialogue);
+    assert_int_equal(qmp_command(dialogue->qmp, "stop", NULL, on_done, dialogue, NULL), 0);
+    assert_int_equal(
+        qmp_command_fd(dialogue->qmp, "add-fd", NULL, some_file(), on_done, dialogue, NULL), 0);
+    assert_int_equal(
+        qmp_command_fd(dialogue->qmp, "add-fd", NULL, some_file(), on_done, dialogue, NULL),
+        -EBUSY);
+    turn(dialogue);
+    /* A read ends with a descriptor, but may begin before it. */
+    assert_peer_got(dialogue,
+                    "{\"execute\":\"stop\",\"id\":1}\n{\"execute\":\"add-fd\",\"id\":2}\n", 1);
+    assert_int_equal(
+        qmp_command_fd(dialogue->qmp, "add-fd", NULL, some_file(), on_done, dialogue, NULL), 0);
+    turn(dialogue);
+    assert_peer_got(dialogue, "{\"execute\":\"add-fd\",\"id\":3}\n", 1);
+}
+
+static void test_a_descriptor_waits_for_the_handshake(void **state)
+{
+    struct dialogue *dialogue = *state;
+
+    assert_int_equal(qmp_command(dialogue->qmp, "stop", NULL, on_done, dialogue, NULL), 0);
+    assert_int_equal(
+        qmp_command_fd(dialogue->qmp, "getfd", NULL, some_file(), on_done, dialogue, NULL), 0);
+    shake_hands(dialogue);
+    /* A read ends with a descriptor, but may begin before it. */
+    assert_peer_got(dialogue, "{\"execute\":\"stop\",\"id\":1}\n{\"execute\":\"getfd\",\"id\":2}\n",
+                    1);
+}
+
+static void free_client(struct qmp *qmp, const json_t *result, const struct error *error,
+                        void *data)
+{
+    struct dialogue *dialogue = data;
+
+    (void)result;
+    (void)error;
+    assert_ptr_equal(qmp, dialogue->qmp);
+    dialogue->qmp = qmp_free(qmp);
+}
+
+static void test_freed_by_a_callback(void **state)
+{
+    struct dialogue *dialogue = *state;
+
+    shake_hands(dialogue);
+    assert_int_equal(qmp_command(dialogue->qmp, "stop", NULL, free_client, dialogue, NULL), 0);
+    assert_int_equal(qmp_command(dialogue->qmp, "cont", NULL, on_done, dialogue, NULL), 0);
+    turn(dialogue);
+    peer_says(dialogue, "{\"return\": {}, \"id\": 1}\r\n{\"return\": {}, \"id\": 2}\r\n");
+    assert_null(dialogue->qmp);
+    assert_string_equal(dialogue->log, "");
+}
+
+static void test_freed_by_its_end(void **state)
+{
+    struct dialogue *dialogue = *state;
+
+    shake_hands(dialogue);
+    assert_int_equal(qmp_command(dialogue->qmp, "stop", NULL, free_client, dialogue, NULL), 0);
+    turn(dialogue);
+    dialogue->peer = fd_close(dialogue->peer);
+    turn(dialogue);
+    assert_null(dialogue->qmp);
+    assert_string_equal(dialogue->log, "");
+}
+
 int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -342,6 +437,10 @@ int main(void)
         ROW(test_an_endless_line),
         ROW(test_pending_is_bounded),
         ROW(test_output_is_bounded),
+        ROW(test_a_descriptor_goes_with_its_command),
+        ROW(test_a_descriptor_waits_for_the_handshake),
+        ROW(test_freed_by_a_callback),
+        ROW(test_freed_by_its_end),
         ROW(test_real_qemu),
     };
 
