@@ -370,6 +370,7 @@ struct worker *worker_free(struct worker *worker)
         if (path)
             (void)unlink(path);
     }
+    worker->vm = vm_free(worker->vm);
     loop_remove(&worker->timer);
     loop_remove(&worker->stall_timer);
     log_file_close(&worker->log);

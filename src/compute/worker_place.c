@@ -157,7 +157,9 @@ void worker_displace(struct worker *worker)
 {
     worker->link = wire_connection_free(worker->link);
     worker->agent = agent_free(worker->agent);
-    worker->vm = vm_free(worker->vm);
+    /* What an ended VM still has is a descriptor that takes long to close (vm/vm.c). */
+    if (!worker->vm_ended)
+        worker->vm = vm_free(worker->vm);
     worker_shares_free(worker);
     if (worker->user_published)
         (void)vm_user_withdraw(worker->job->users_dir, worker->job->uid, worker->job->id, NULL);

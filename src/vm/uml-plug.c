@@ -113,7 +113,6 @@ int uml_plug(struct vm *vm, struct vm_plugging *plugging, struct error *err)
         if (r < 0)
             return r;
     }
-    vm->nic = fd_close(vm->nic);
     r = open_console(vm, &own->console, err);
     if (r == 0)
         r = attach_disks(vm, plugging, err);

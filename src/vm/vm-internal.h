@@ -34,7 +34,7 @@ struct vm {
     void (*control_event)(struct vm *vm, const char *name, const json_t *payload, void *data);
     void *control_data;
     struct vm_plugging *plugging; /* vm/plug.h; once made it stays */
-    int nic;                      /* VM_FD_NIC of a `pooled` VM, until it is plugged */
+    int nic;                      /* VM_FD_NIC */
     uint64_t memory_ceiling;
     bool pooled;
     bool powered_off; /* QEMU said that the guest did that */

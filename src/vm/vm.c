@@ -90,9 +90,21 @@ static int hand_over_file(struct handover *handover, const char *path, int flags
     return 0;
 }
 
-static int open_files(const struct vm_config *config, const struct vm_engine_ops *ops,
-                      struct handover *handover, struct error *err)
+/* It is held here, too: whoever closes a packet socket last waits for a grace period of RCU (8 to
+ * 15 ms), and that shall not be the VMM, whose end others wait for. */
+static int open_nic(struct vm *vm, int fd, struct handover *handover, struct error *err)
 {
+    if (fd < 0)
+        return fd;
+    hand_over(handover, fd, VM_FD_NIC);
+    vm->nic = fd_dup(fd);
+    return vm->nic < 0 ? error_set_errno(err, vm->nic, "cannot hold a NIC's descriptor") : 0;
+}
+
+static int open_files(struct vm *vm, const struct vm_config *config, struct handover *handover,
+                      struct error *err)
+{
+    const struct vm_engine_ops *ops = vm->ops;
     int r =
         hand_over_file(handover, ops->initramfs(&config->files), O_RDONLY, VM_FD_INITRAMFS, err);
 
@@ -102,13 +114,8 @@ static int open_files(const struct vm_config *config, const struct vm_engine_ops
         r = hand_over_file(handover, config->disks[i].path,
                            config->disks[i].read_only ? O_RDONLY : O_RDWR, VM_FD_DISKS + (int)i,
                            err);
-    if (r == 0 && config->nic.link) {
-        r = ops->open_nic(config->nic.link, err);
-        if (r >= 0) {
-            hand_over(handover, r, VM_FD_NIC);
-            r = 0;
-        }
-    }
+    if (r == 0 && config->nic.link)
+        r = open_nic(vm, ops->open_nic(config->nic.link, err), handover, err);
     return r;
 }
 
@@ -148,18 +155,6 @@ static int open_console(struct vm *vm, const char *path, struct handover *handov
     return 0;
 }
 
-/* Both this process and the VMM have it; this one will say which link it is for. */
-static int open_pooled_nic(struct vm *vm, struct handover *handover, struct error *err)
-{
-    int r = vm->ops->open_pooled_nic(err);
-
-    if (r < 0)
-        return r;
-    hand_over(handover, r, VM_FD_NIC);
-    vm->nic = fd_dup(r);
-    return vm->nic < 0 ? error_set_errno(err, vm->nic, "cannot hold a NIC's descriptor") : 0;
-}
-
 /* Both ends of a template's life: see vm_config.template. */
 static int open_template(const struct vm_template *template, struct handover *handover,
                          struct error *err)
@@ -189,9 +184,10 @@ static int open_all(struct vm *vm, const struct vm_config *config, struct handov
     if (r == 0 && vm->ops->control)
         r = open_pair(handover, VM_FD_CONTROL, &vm->control, err);
     if (r == 0)
-        r = open_files(config, vm->ops, handover, err);
+        r = open_files(vm, config, handover, err);
+    /* This process will say which link it is for. */
     if (r == 0 && config->pooled && vm->ops->open_pooled_nic)
-        r = open_pooled_nic(vm, handover, err);
+        r = open_nic(vm, vm->ops->open_pooled_nic(err), handover, err);
     if (r == 0 && config->template)
         r = open_template(config->template, handover, err);
     return r;
