@@ -13,6 +13,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define VM_OVERCOMMIT_MAX (1000ULL * 1024) /* in units of 1/1024 */
+
 void daemon_config_release(struct daemon_config *config)
 {
     for (size_t i = 0; i < daemon_options_count; i++) {
@@ -202,6 +204,23 @@ static int resolve_uid_range(struct daemon_config *config, struct error *err)
     return 0;
 }
 
+static int resolve_overcommit(struct daemon_config *config, struct error *err)
+{
+    const char *text = config->vm_overcommit_text;
+    CLEANUP_FREE char *thousands = string_format("%sk", text); /* units of 1/1024 */
+
+    if (!thousands)
+        return error_oom(err);
+    if (text[strspn(text, "0123456789.")] ||
+        string_to_size(thousands, &config->vm_overcommit) < 0 ||
+        config->vm_overcommit > VM_OVERCOMMIT_MAX)
+        return error_set_class(err, ERROR_INVALID,
+                               "invalid value for --vm-memory-overcommit: \"%s\" (it must be a "
+                               "number from 0 to 1000)",
+                               text);
+    return 0;
+}
+
 static int resolve_logging(struct daemon_config *config, struct error *err)
 {
     int level = log_level_from_string(config->log_level_text);
@@ -231,6 +250,8 @@ static int set_defaults(struct daemon_config *config, struct error *err)
     if (r == 0)
         r = set_default(&config->vm_uid_range, DAEMON_UID_RANGE, err);
     if (r == 0)
+        r = set_default(&config->vm_overcommit_text, DAEMON_VM_OVERCOMMIT, err);
+    if (r == 0)
         r = set_default(&config->storage_driver, "overlay2", err);
     return r;
 }
@@ -247,6 +268,8 @@ int daemon_config_resolve(struct daemon_config *config, struct error *err)
         r = resolve_exec_opt(config, config->exec_opts[i], err);
     if (r == 0)
         r = resolve_uid_range(config, err);
+    if (r == 0)
+        r = resolve_overcommit(config, err);
     if (r == 0)
         r = resolve_logging(config, err);
     if (r < 0)
@@ -279,6 +302,7 @@ void daemon_config_engine(const struct daemon_config *config, struct engine_conf
         .registry_mirrors = config->registry_mirrors,
         .vm_uid_first = config->vm_uid_first,
         .vm_uid_count = config->vm_uid_count,
+        .memory_overcommit = config->vm_overcommit,
         .log_opts = config->log_opts,
         .log_driver = config->log_driver,
     };

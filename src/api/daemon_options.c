@@ -50,6 +50,9 @@ const struct daemon_option daemon_options[] = {
     {"version", 'v', NULL, DAEMON_FLAG, SLOT(version), NULL, "Print the version and exit"},
     {"vm-engine", 0, "vm-engine", DAEMON_TEXT, SLOT(vm_engine_text), "ENGINE",
      "Engine of utility VMs: kvm, uml, tcg or auto (default)"},
+    {"vm-memory-overcommit", 0, "vm-memory-overcommit", DAEMON_TEXT, SLOT(vm_overcommit_text),
+     "RATIO", "Limits of VMs in sum: RATIO times the host's memory (default " DAEMON_VM_OVERCOMMIT
+     "), 0: any"},
     {"vm-modules", 0, "vm-modules", DAEMON_TEXT, SLOT(vm_modules), "DIR",
      "Modules of the kernel of --x86-kernel"},
     {"vm-uid-range", 0, "vm-uid-range", DAEMON_TEXT, SLOT(vm_uid_range), "FIRST:COUNT",

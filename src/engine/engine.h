@@ -58,9 +58,10 @@ struct engine_config {
      * VM_JAIL_IDS on; vm_uid_count VMs at most, and one more for the probe. */
     uid_t vm_uid_first;
     unsigned vm_uid_count;
-    char *const *log_opts;   /* default "max-size=..", strv */
-    const char *log_driver;  /* "json-file" or "none" */
-    uint64_t memory_default; /* of a utility VM; 0: VM_MEMORY_DEFAULT */
+    char *const *log_opts;      /* default "max-size=..", strv */
+    const char *log_driver;     /* "json-file" or "none" */
+    uint64_t memory_default;    /* of a utility VM; 0: VM_MEMORY_DEFAULT */
+    uint64_t memory_overcommit; /* sum of VMs' limits to the host's memory, in 1/1024; 0: any */
 };
 
 /* Opens store, images and network, finds the workers that still run, starts the engine's threads.

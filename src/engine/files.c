@@ -17,6 +17,7 @@
 #include "base/strings.h"
 #include "compute/client.h"
 #include "compute/job.h"
+#include "engine/admission.h"
 #include "engine/private.h"
 #include "sandbox/sandbox.h"
 #include "vm/user.h"
@@ -137,7 +138,11 @@ static int start_worker(struct container *container, const char *runtime,
                                   NULL, err)) < 0 ||
         (r = compute_client_connect(runtime, &client, err)) < 0)
         return r;
-    r = compute_client_start(client, NULL, err);
+    r = admission_begin(container, err);
+    if (r == 0) {
+        r = compute_client_start(client, NULL, err);
+        admission_end(container);
+    }
     if (r < 0) {
         compute_client_free(client);
         return error_wrap(err, r, "cannot reach the files of container %s", container->id);

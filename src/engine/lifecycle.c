@@ -11,6 +11,7 @@
 #include "base/strings.h"
 #include "base/timestamp.h"
 #include "compute/client.h"
+#include "engine/admission.h"
 #include "engine/private.h"
 #include "engine/volume.h"
 #include "image/image.h"
@@ -67,7 +68,13 @@ static int start_in_worker(struct container *container, pid_t *ret_pid, struct e
     int r = compute_client_connect(container->runtime_dir, &client, err);
     if (r < 0)
         return r;
+    r = admission_begin(container, err);
+    if (r < 0) {
+        (void)compute_client_kill(client, NULL);
+        return r;
+    }
     r = compute_client_start(client, ret_pid, err);
+    admission_end(container);
     if (r < 0) {
         struct error ignored = ERROR_INIT;
         (void)compute_client_kill(client, &ignored);

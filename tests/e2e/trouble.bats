@@ -143,3 +143,24 @@ C
         docker rm -f chatty >/dev/null
         [[ ! -e $path.1 ]]
 }
+
+@test "more VMs than memory: a start is refused with the numbers, and nothing else suffers" {
+        need hyperv
+        # Limits of one VM and not of two: 176 MiB on whatever host this is.
+        # shellcheck disable=SC2086  # a list of options
+        engine_start narrow $HULL_ENGINE_OPTIONS --vm-uid-range $((HULL_UID_FIRST + 128 * 65536)):7 --bridge none \
+                --vm-memory-overcommit "$(awk '/^MemTotal/ { printf "%.4f", 176 * 1024 / $2 }' /proc/meminfo)"
+        use narrow
+        docker load -q -i "$HULL_IMAGES/hull-nano.tar"
+        docker run -d --name fits -m 96m --network none --isolation=hyperv hull/nano sleep 1000 >/dev/null
+        exits 125 docker run --name toomuch -m 96m --network none --isolation=hyperv hull/nano true
+        has "not enough memory for another utility VM: with its limit of 96 MiB the limits of 2 utility VMs would be 192 MiB in sum" "$output"
+        has "$(awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo) MiB" "$output"
+        has "not enough memory" "$(inspect toomuch '{{.State.Error}}')"
+        exits 0 docker run --rm -m 96m --network none --isolation=process hull/nano true
+        exits 0 docker exec fits true
+        docker rm -f fits
+        exits 0 docker start -a toomuch
+        docker rm toomuch
+        engine_stop narrow
+}

@@ -56,12 +56,14 @@ static void test_flags(void **state)
     struct engine_config engine;
 
     (void)state;
-    assert_int_equal(parse(&config,
-                           "hulld -H unix:///a --host=fd:// -Hunix:///b --root /r --exec-opt "
-                           "isolation=hyperv --exec-opt=vm.engine=uml --log-opt max-size=1m -D "
-                           "--insecure-registry a:5000 --vm-uid-range 5:7 --icc=false",
-                           NULL),
-                     0);
+    assert_int_equal(
+        parse(
+            &config,
+            "hulld -H unix:///a --host=fd:// -Hunix:///b --root /r --exec-opt "
+            "isolation=hyperv --exec-opt=vm.engine=uml --log-opt max-size=1m -D "
+            "--insecure-registry a:5000 --vm-uid-range 5:7 --vm-memory-overcommit 1.5 --icc=false",
+            NULL),
+        0);
     assert_int_equal(daemon_config_resolve(&config, NULL), 0);
     assert_int_equal(strv_length(config.hosts), 3);
     assert_string_equal(config.hosts[2], "unix:///b");
@@ -74,6 +76,7 @@ static void test_flags(void **state)
     assert_string_equal(engine.insecure_registries[0], "a:5000");
     assert_int_equal(engine.vm_uid_first, 5);
     assert_int_equal(engine.vm_uid_count, 7);
+    assert_int_equal(engine.memory_overcommit, 1536);
     assert_true(engine.closed);
 }
 
@@ -129,6 +132,15 @@ static void test_bad_values(void **state)
     expect_resolve_error("hulld --vm-uid-range 4294967290:99",
                          "invalid value for --vm-uid-range: \"4294967290:99\" (it must be "
                          "FIRST:COUNT)");
+    expect_resolve_error("hulld --vm-memory-overcommit 2x",
+                         "invalid value for --vm-memory-overcommit: \"2x\" (it must be a number "
+                         "from 0 to 1000)");
+    expect_resolve_error("hulld --vm-memory-overcommit 1001",
+                         "invalid value for --vm-memory-overcommit: \"1001\" (it must be a number "
+                         "from 0 to 1000)");
+    expect_resolve_error("hulld --vm-memory-overcommit=",
+                         "invalid value for --vm-memory-overcommit: \"\" (it must be a number "
+                         "from 0 to 1000)");
     expect_resolve_error("hulld --log-level x", "invalid logging level: x");
     expect_resolve_error("hulld --log-driver syslog",
                          "logger: no log driver named 'syslog' is registered");
