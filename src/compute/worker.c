@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "base/timestamp.h"
 #include "compute/worker_internal.h"
+#include "compute/worker_proxy.h"
 #include "sandbox/agent.h"
 #include "vm/vm.h"
 
@@ -294,7 +295,7 @@ int worker_run(struct worker *worker)
         if (worker->finishing)
             finish(worker);
         if (worker->status == WORKER_EXITED && worker_streams_drained(worker) &&
-            worker_clients_drained(worker))
+            worker_clients_drained(worker) && worker_proxies_drained(worker))
             worker->done = true;
     }
     return 0;
@@ -363,6 +364,7 @@ struct worker *worker_free(struct worker *worker)
     worker_execs_free(worker);
     worker_clients_free(worker);
     worker_streams_free(worker);
+    worker_proxies_free(worker);
     if (worker->listening) {
         CLEANUP_FREE char *path = path_join(worker->job->runtime_dir, "worker.pid");
 

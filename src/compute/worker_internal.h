@@ -15,6 +15,7 @@
 
 struct agent;
 struct worker_attachment;
+struct worker_proxies;
 struct worker_shares;
 
 enum worker_status {
@@ -76,6 +77,7 @@ struct worker {
     struct agent *agent; /* process */
     struct vm *vm;       /* hyperv */
     struct worker_shares *shares;
+    struct worker_proxies *proxies;
     bool vm_ended;
     bool updating; /* an `update` is on its way to the guest */
     bool user_published;

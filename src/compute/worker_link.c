@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "base/timestamp.h"
 #include "compute/worker_internal.h"
+#include "compute/worker_proxy.h"
 #include "compute/worker_shares.h"
 #include "sandbox/guest.h"
 #include "vm/vm.h"
@@ -348,6 +349,8 @@ static void handle_event(struct wire_connection *connection, const char *name, j
         if (string_is_empty(text) && !worker->stall_timer.loop &&
             loop_add_timer(worker->loop, &worker->stall_timer, stalled, worker) >= 0)
             (void)loop_timer_set(&worker->stall_timer, WORKER_STALL_MS);
+    } else if (string_equal(name, "connect")) {
+        worker_proxy_connect(worker, event);
     } else if (string_equal(name, "log")) {
         text = json_string_value(json_object_get(event, "message"));
         worker_note(worker, "agent: %.512s", string_or(text, ""));

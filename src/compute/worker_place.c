@@ -5,6 +5,7 @@
 #include "base/path.h"
 #include "base/strings.h"
 #include "compute/worker_internal.h"
+#include "compute/worker_proxy.h"
 #include "compute/worker_shares.h"
 #include "sandbox/agent.h"
 #include "vm/user.h"
@@ -155,6 +156,7 @@ int worker_place(struct worker *worker, struct error *err)
 
 void worker_displace(struct worker *worker)
 {
+    worker_proxies_close(worker);
     worker->link = wire_connection_free(worker->link);
     worker->agent = agent_free(worker->agent);
     /* What an ended VM still has is a descriptor that takes long to close (vm/vm.c). */

@@ -10,8 +10,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 enum share_kind { SHARE_DIRECTORY, SHARE_FILE, SHARE_SOCKET };
 
@@ -21,7 +24,7 @@ struct share {
     unsigned index; /* among the mounts or among the sockets */
 };
 
-struct socket {
+struct host_socket {
     int fd;
     const char *name;
     struct stat status;
@@ -31,11 +34,22 @@ struct worker_shares {
     struct share of[COMPUTE_SHARES_MAX];
     struct vm_share mounts[COMPUTE_SHARES_MAX];
     size_t n_mounts;
-    struct socket sockets[COMPUTE_SHARES_MAX];
+    struct host_socket sockets[COMPUTE_SHARES_MAX];
     size_t n_sockets;
 };
 
 /* --- the host's side --- */
+
+int worker_connect_socket(int target, int type)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", target);
+    CLEANUP_CLOSE int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+        return -errno;
+    return TAKE_FD(fd);
+}
 
 static int cannot_open(const struct compute_share *share, int code, struct error *err)
 {
@@ -48,7 +62,21 @@ static int cannot_open(const struct compute_share *share, int code, struct error
                            share->source, share->target);
 }
 
-static int find_kind(const struct compute_share *share, const struct stat *status,
+/* A connection to a stream socket would be seen by its server; a datagram socket's name can be
+ * tried in silence, and a stream socket's refuses it as being of another type. */
+static int check_socket(const struct compute_share *share, int fd, struct error *err)
+{
+    CLEANUP_CLOSE int probe = worker_connect_socket(fd, SOCK_DGRAM);
+
+    if (probe < 0)
+        return 0;
+    return error_set_class(err, ERROR_INVALID,
+                           "'%s' is a datagram socket; only stream sockets reach into a utility "
+                           "VM: use isolation 'process'",
+                           share->source);
+}
+
+static int find_kind(const struct compute_share *share, int fd, const struct stat *status,
                      enum share_kind *ret, struct error *err)
 {
     switch (status->st_mode & S_IFMT) {
@@ -59,10 +87,8 @@ static int find_kind(const struct compute_share *share, const struct stat *statu
         *ret = SHARE_FILE;
         return 0;
     case S_IFSOCK:
-        return error_set_class(err, ERROR_INVALID,
-                               "'%s' is a socket, which a utility VM cannot have: use isolation "
-                               "'process'",
-                               share->source);
+        *ret = SHARE_SOCKET;
+        return check_socket(share, fd, err);
     case S_IFIFO:
         return error_set_class(err, ERROR_INVALID,
                                "'%s' is a FIFO, which connects programs of one kernel only and so "
@@ -108,13 +134,13 @@ static int open_one(struct worker *worker, size_t i, struct error *err)
     CLEANUP_CLOSE int fd = open(share->source, O_PATH | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &status) < 0)
         return cannot_open(share, -errno, err);
-    r = find_kind(share, &status, &of->kind, err);
+    r = find_kind(share, fd, &status, &of->kind, err);
     if (r < 0)
         return r;
     if (of->kind == SHARE_SOCKET) {
         of->index = (unsigned)shares->n_sockets++;
         shares->sockets[of->index] =
-            (struct socket){.fd = TAKE_FD(fd), .name = share->source, .status = status};
+            (struct host_socket){.fd = TAKE_FD(fd), .name = share->source, .status = status};
     } else {
         of->index = (unsigned)shares->n_mounts++;
         shares->mounts[of->index] = (struct vm_share){

@@ -39,5 +39,9 @@ int worker_shares_rewrite(const struct worker *worker, json_t *mount, struct err
 
 /* Descriptor (O_PATH, borrowed) and name of the host's socket `index`; -ENOENT. */
 int worker_shares_socket(const struct worker *worker, int index, const char **ret_name);
+/* Connects to it: `target` names the socket itself, wherever it may have been moved to. A
+ * non-blocking descriptor, or -errno: -EAGAIN (the server has too many waiting), -EPROTOTYPE (it is
+ * of another type), -ECONNREFUSED. */
+int worker_connect_socket(int target, int type);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/strings.h"
 #include "sandbox/agent_internal.h"
+#include "sandbox/agent_proxy.h"
 #include "sandbox/guest_memory.h"
 #include "sandbox/interface.h"
 #include "sandbox/process_list.h"
@@ -106,6 +107,8 @@ static int prepare(struct agent *agent, const json_t *request, struct error *err
         spec_runtime_annotation_is_true(agent->config, SPEC_ANNOTATION_PRIVILEGED) &&
         (r = spec_defaults_add_host_devices(agent->config)) < 0)
         return error_set_errno(err, r, "cannot list the devices");
+    if (agent->is_guest && (r = agent_proxies_listen(agent, request, err)) < 0)
+        return r;
     if (agent->ops->prepare)
         return agent->ops->prepare(request, &agent->root, agent->data, err);
     r = json_get_object(request, "rootfs", &rootfs, err);
@@ -158,6 +161,7 @@ static int create_sandbox(struct agent *agent, const json_t *request, struct err
 /* Back to nothing after a failed create or start. */
 static void undo(struct agent *agent)
 {
+    agent_proxies_free(agent);
     if (agent->sandbox)
         (void)sandbox_destroy(agent->sandbox, NULL);
     agent->first = agent_process_free(agent->first);
@@ -483,6 +487,7 @@ static const struct {
     {"archive-read", agent_op_archive_read},
     {"archive-write", agent_op_archive_write},
     {"changes", agent_op_changes},
+    {"proxy", agent_op_proxy},
 };
 
 static void handle_request(struct wire_connection *connection, uint64_t id, const char *op,
@@ -559,6 +564,7 @@ struct agent *agent_free(struct agent *agent)
     agent->closing = true;
     loop_remove(&agent->drain_timer);
     agent_archives_free(agent);
+    agent_proxies_free(agent);
     if (agent->sandbox)
         (void)sandbox_destroy(agent->sandbox, NULL);
     /* Whoever waits for this process shall not wait for the host's disk. */

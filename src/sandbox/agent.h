@@ -12,7 +12,8 @@
  * `exec` are reaped, see zap_pid_ns_processes() in the kernel), and then its output is drained:
  * until end of file, or until nothing is left to read, because a descendant that lives on may hold
  * the pipe. Only then `exit` is sent. For the container it is sent after what `exec` started is
- * over too (at most AGENT_EXEC_DRAIN_MS later), and after sandbox_destroy(): whoever hears of it
+ * over too, and its connections to sockets of the host (at most AGENT_EXEC_DRAIN_MS later), and
+ * after sandbox_destroy(): whoever hears of it
  * may take the file systems away. If the output of an ended program waits for credit, `ended` is
  * sent before.
  *

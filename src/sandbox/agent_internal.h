@@ -12,6 +12,7 @@
 #include "wire/queue.h"
 
 struct agent_process;
+struct agent_proxies;
 struct spec_process;
 
 /* What a program writes, on its way to a channel. */
@@ -73,7 +74,8 @@ struct agent {
     struct list processes;
     size_t n_execs;
     struct loop_source drain_timer;
-    struct trace trace; /* since the last report */
+    struct trace trace;            /* since the last report */
+    struct agent_proxies *proxies; /* sockets of the host; in a guest */
     struct list archives;
     size_t n_archives;
 };

@@ -5,6 +5,7 @@
 #include "base/strings.h"
 #include "base/timestamp.h"
 #include "sandbox/agent_internal.h"
+#include "sandbox/agent_proxy.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -147,7 +148,7 @@ void agent_process_settle(struct agent_process *process)
         if (!process || !process->ended || !agent_streams_done(process))
             return;
     }
-    if (agent->n_execs == 0) {
+    if (agent->n_execs == 0 && agent_proxies_drained(agent)) {
         container_gone(process);
         return;
     }

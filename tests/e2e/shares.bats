@@ -61,3 +61,24 @@ $work/secret /shares/N/file ro" "$(awk '$5 ~ /^\/shares\// { split($6, o, ","); 
         exits 125 docker run --rm --isolation=hyperv -v /dev/null:/a hull/nano true
         has "'/dev/null' is a device of the host" "$output"
 }
+
+@test "a socket's server sees the worker; a datagram socket is refused; a flood of connections is bounded" {
+        local server
+        "$HULL_E2E/socket-server" "$work/who" who >/dev/null 2>&1 </dev/null 3>&- &
+        server=$!
+        eventually 10 test -S "$work/who"
+        docker run -d --isolation=hyperv --name one -v "$work/who:/run/who" hull/core sleep 100000 >/dev/null
+        eq "0 hull-worker" "$(docker exec one perl -MIO::Socket::UNIX -e 'print IO::Socket::UNIX->new(Peer => "/run/who")->getline')"
+        # 150 that stay: 100 are served, the rest wait until there is room.
+        eq "150 0 hull-worker" "$(docker exec one perl -MIO::Socket::UNIX -e '
+                for (1 .. 150) { push @s, IO::Socket::UNIX->new(Peer => "/run/who", Blocking => 1) or die $! }
+                my $n = 0; while (my $s = shift @s) { $last = $s->getline; $n++; close $s }
+                print "$n $last"')"
+        kill "$server"
+        python3 -c 'import socket, sys, time; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind(sys.argv[1]); time.sleep(60)' "$work/log" 3>&- &
+        server=$!
+        eventually 10 test -S "$work/log"
+        exits 125 docker run --rm --isolation=hyperv -v "$work/log:/dev/log" hull/nano true
+        has "is a datagram socket; only stream sockets reach into a utility VM" "$output"
+        kill "$server"
+}
