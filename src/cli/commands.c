@@ -25,6 +25,7 @@ const struct command *const cli_commands[] = {
     &command_export,
     &command_rename,
     &command_update,
+    &command_convert,
     &command_rm,
     &command_prune,
     &command_images,

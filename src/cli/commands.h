@@ -9,6 +9,7 @@ struct error;
 extern const struct command command_attach;
 extern const struct command command_compute_kill;
 extern const struct command command_compute_ls;
+extern const struct command command_convert;
 extern const struct command command_cp;
 extern const struct command command_create;
 extern const struct command command_diff;

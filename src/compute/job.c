@@ -47,6 +47,13 @@ int compute_isolation_from_string(const char *text)
     return -EINVAL;
 }
 
+static const char *const convert_names[] = {
+    [COMPUTE_CONVERT_NONE] = "",
+    [COMPUTE_CONVERT_OUT] = "out",
+    [COMPUTE_CONVERT_IN] = "in",
+};
+enum { CONVERT_NAMES = sizeof(convert_names) / sizeof(convert_names[0]) };
+
 /* One table for both directions: members that are text. */
 #define JOB_TEXT(member)                              \
     {                                                 \
@@ -62,6 +69,7 @@ static const struct {
     JOB_TEXT(nic_mac),   JOB_TEXT(users_dir),     JOB_TEXT(vmm_cgroup),
     JOB_TEXT(qemu),      JOB_TEXT(uml_kernel),    JOB_TEXT(x86_kernel),
     JOB_TEXT(initramfs), JOB_TEXT(x86_initramfs), JOB_TEXT(runtime_dir),
+    JOB_TEXT(ring),
 };
 
 static char **text_member(struct compute_job *job, size_t i)
@@ -156,6 +164,25 @@ static int read_vm(const json_t *json, struct compute_job *job, struct error *er
     return 0;
 }
 
+static int read_convert(const json_t *json, struct compute_job *job, struct error *err)
+{
+    const char *text = "";
+    int64_t max = 0;
+    int r;
+
+    if ((r = json_get_string(json, "convert", &text, err)) < 0 ||
+        (r = json_get_i64(json, "convert_max", &max, err)) < 0)
+        return r;
+    for (int i = 0; i < CONVERT_NAMES; i++) {
+        if (string_equal(text, convert_names[i])) {
+            job->convert = (enum compute_convert)i;
+            job->convert_max = max > 0 ? (uint64_t)max : 0;
+            return 0;
+        }
+    }
+    return error_set_class(err, ERROR_INVALID, "unknown conversion '%s'", text);
+}
+
 static int read_members(const json_t *json, struct compute_job *job, struct error *err)
 {
     const char *isolation = NULL;
@@ -180,7 +207,7 @@ static int read_members(const json_t *json, struct compute_job *job, struct erro
         (r = json_get_bool(json, "terminal", &job->terminal, err)) < 0 ||
         (r = json_get_bool(json, "open_stdin", &job->open_stdin, err)) < 0 ||
         (r = json_get_bool(json, "stdin_once", &job->stdin_once, err)) < 0 ||
-        (r = read_log(json, &job->log, err)) < 0 ||
+        (r = read_convert(json, job, err)) < 0 || (r = read_log(json, &job->log, err)) < 0 ||
         (r = json_get_strv(json, "lower", JOB_LAYERS_MAX, &job->lower, err)) < 0 ||
         (r = sandbox_interfaces_from_json(json_object_get(json, "interfaces"), &job->interfaces,
                                           &job->n_interfaces, err)) < 0 ||
@@ -205,6 +232,12 @@ static int check(const struct compute_job *job, struct error *err)
         missing = "scratch";
     else if (job->isolation == COMPUTE_HYPERV && job->uid == 0)
         missing = "uid";
+    else if (job->convert && string_is_empty(job->ring))
+        missing = "ring";
+    else if (job->convert && string_is_empty(job->upper))
+        missing = "upper";
+    if (!missing && job->convert && (job->isolation != COMPUTE_HYPERV || !job->files))
+        return error_set_class(err, ERROR_INVALID, "'convert' is for the files of a utility VM");
     if (missing)
         return error_set_class(err, ERROR_INVALID, "'%s' is missing", missing);
     if (job->isolation == COMPUTE_HYPERV && strv_length(job->lower) + 1 > VM_DISKS_MAX)
@@ -255,6 +288,8 @@ static int write_members(json_t *json, const struct compute_job *job)
     if (json_put(json, "log", log) < 0 ||
         json_put_string(json, "isolation", compute_isolation_to_string(job->isolation)) < 0 ||
         json_put_bool(json, "files", job->files) < 0 ||
+        json_put_string(json, "convert", convert_names[job->convert]) < 0 ||
+        json_put_i64(json, "convert_max", (int64_t)job->convert_max) < 0 ||
         json_put_bool(json, "terminal", job->terminal) < 0 ||
         json_put_bool(json, "open_stdin", job->open_stdin) < 0 ||
         json_put_bool(json, "stdin_once", job->stdin_once) < 0 ||

@@ -35,6 +35,9 @@ struct compute_share {
 };
 
 enum { COMPUTE_SHARES_MAX = VM_SHARES_MAX };
+/* Moves a writable layer instead of running anything (worker_convert.c): out of the VM's scratch
+ * disk into a directory of the host, or from there into the disk. */
+enum compute_convert { COMPUTE_CONVERT_NONE, COMPUTE_CONVERT_OUT, COMPUTE_CONVERT_IN };
 
 struct compute_job {
     char *id;
@@ -54,10 +57,15 @@ struct compute_job {
     /* process: the overlay on this kernel. hyperv: the same layers as disks, then the scratch disk.
      */
     char **lower;  /* directories, or EROFS images; topmost first */
-    char *upper;   /* process */
+    char *upper;   /* process, convert */
     char *work;    /* process */
     char *target;  /* process */
     char *scratch; /* hyperv: ext4 image, made by the engine */
+
+    /* With `files`, isolation hyperv, and no `lower`. */
+    enum compute_convert convert;
+    char *ring;           /* a file that is made for the transfer */
+    uint64_t convert_max; /* bytes of content that are taken; 0: no limit */
 
     /* hyperv */
     enum vm_engine engine;

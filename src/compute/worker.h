@@ -28,6 +28,9 @@
  * ends in good order when it has had no client for WORKER_FILES_IDLE_MS, or at `kill`: what was
  * written must be on a VM's disk before the next one is given that.
  *
+ * One whose job also says `convert` moves the writable layer (worker_convert.c): what its record
+ * says when it ends is the outcome.
+ *
  * The guest of a VM is hostile: a violation of the protocol, or its silence, ends the VM, and the
  * container's record is code 137 with the reason.
  *

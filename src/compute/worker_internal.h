@@ -17,6 +17,7 @@ struct agent;
 struct worker_attachment;
 struct worker_proxies;
 struct worker_shares;
+struct worker_convert;
 
 enum worker_status {
     WORKER_IDLE,
@@ -81,6 +82,7 @@ struct worker {
     bool vm_ended;
     bool updating; /* an `update` is on its way to the guest */
     bool user_published;
+    struct worker_convert *convert;
     struct error lost; /* why the link or the VM was lost, found in a handler */
 
     /* start */
@@ -152,6 +154,14 @@ bool worker_streams_drained(const struct worker *worker);
 /* Drops clients that hold the container's end up. */
 void worker_drop_stalled(struct worker *worker);
 void worker_streams_free(struct worker *worker);
+
+/* worker_convert.c */
+/* Makes the ring, before the VM is given it as a disk. */
+int worker_convert_prepare(const struct compute_job *job, struct error *err);
+/* The VM's agent is there. */
+void worker_convert_start(struct worker *worker);
+void worker_convert_vm_ended(struct worker *worker, bool clean, const char *reason);
+void worker_convert_free(struct worker *worker);
 
 /* worker_update.c */
 /* Serves `update` of a container in a utility VM; 1: it is answered later. */

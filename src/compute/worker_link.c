@@ -273,6 +273,10 @@ static void handle_ready(struct wire_connection *connection, void *data)
     if (worker->status != WORKER_STARTING)
         return;
     trace_now(&worker->trace, TRACE_LINK);
+    if (worker->job->convert) {
+        worker_convert_start(worker);
+        return;
+    }
     if (worker->job->files) {
         mount_files(worker);
         return;

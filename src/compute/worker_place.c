@@ -57,6 +57,8 @@ static void vm_has_ended(struct vm *vm, bool clean, const char *reason, void *da
     (void)vm;
     worker->vm_ended = true;
     trace_now(&worker->trace, TRACE_POWER_OFF);
+    if (worker->convert)
+        worker_convert_vm_ended(worker, clean, reason);
     if (worker->status == WORKER_ENDING) {
         if (!clean)
             worker_note(worker, "the utility VM ended in disorder: %s", reason);
@@ -89,6 +91,8 @@ static int fill_disks(const struct compute_job *job, struct vm_config *config, s
         config->disks[i] = (struct vm_disk){.path = job->lower[i], .read_only = true};
     config->disks[n] = (struct vm_disk){.path = job->scratch, .read_only = false};
     config->n_disks = n + 1;
+    if (job->convert)
+        config->disks[config->n_disks++] = (struct vm_disk){.path = job->ring};
     return 0;
 }
 
@@ -120,7 +124,8 @@ static int place_vm(struct worker *worker, struct error *err)
         .gid = (gid_t)job->uid,
     };
     events.data = worker;
-    if ((r = fill_disks(job, &config, err)) < 0 || (r = worker_shares_open(worker, err)) < 0 ||
+    if ((job->convert && (r = worker_convert_prepare(job, err)) < 0) ||
+        (r = fill_disks(job, &config, err)) < 0 || (r = worker_shares_open(worker, err)) < 0 ||
         (r = path_remove_tree(AT_FDCWD, runtime, err)) < 0 ||
         (r = path_make_dirs(runtime, 0700, err)) < 0)
         return r;
@@ -158,6 +163,7 @@ void worker_displace(struct worker *worker)
 {
     worker_proxies_close(worker);
     worker->link = wire_connection_free(worker->link);
+    worker_convert_free(worker); /* whose slots the link's last answers named */
     worker->agent = agent_free(worker->agent);
     /* What an ended VM still has is a descriptor that takes long to close (vm/vm.c). */
     if (!worker->vm_ended)

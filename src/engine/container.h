@@ -54,6 +54,7 @@ struct container {
     char *image_id;      /* sha256:... */
     char *path;          /* first word of the command line */
     char **args;         /* the rest */
+    /* These two are changed by the holder of both locks (convert.c), and so read under either. */
     enum compute_isolation isolation;
     int vm_engine; /* enum vm_engine; -1 for process */
     int64_t created;

@@ -91,7 +91,9 @@ int engine_container_kill(struct engine *engine, const char *reference, const ch
 int engine_container_pause(struct engine *engine, const char *reference, bool paused,
                            struct error *err);
 /* Changes limits and the restart policy, also of one that runs: `body` as of the API's
- * /containers/{id}/update, which is completed. *ret_warnings: a new vector or NULL. */
+ * /containers/{id}/update, which is completed. hull's own members are "Isolation", to which the
+ * container is converted before (engine/convert.c), and "Restart": it may be restarted for that.
+ * *ret_warnings: a new vector or NULL. */
 int engine_container_update(struct engine *engine, const char *reference, json_t *body,
                             char ***ret_warnings, struct error *err);
 int engine_container_rename(struct engine *engine, const char *reference, const char *name,

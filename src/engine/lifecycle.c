@@ -428,6 +428,38 @@ static int restart_locked(struct container *container, const char *signal, int t
     return start_locked(container, err);
 }
 
+int container_hold_stopped(struct container *container, struct error *err)
+{
+    {
+        ENGINE_STATE(container->engine);
+        container->stopped_by_user = true;
+        container->no_restart = true;
+        container->restarts++;
+        if (container->status == CONTAINER_RESTARTING) {
+            container->status = CONTAINER_EXITED;
+            engine_notify_waits(container->engine, container, ENGINE_NOTICE_NOT_STARTED);
+            return container_save(container, err);
+        }
+    }
+    return stop_locked(container, NULL, ENGINE_TIMEOUT_DEFAULT, err);
+}
+
+int container_start_held(struct container *container, struct error *err)
+{
+    struct error failure = ERROR_INIT;
+    int r = check_startable(container, &failure);
+    if (r == 0) {
+        forget_restarts(container);
+        r = start_locked(container, &failure);
+    }
+    {
+        ENGINE_STATE(container->engine);
+        container->restarts--;
+    }
+    /* Somebody else may have started it as soon as it was stopped. */
+    return r == 0 || failure.class == ERROR_NOT_MODIFIED ? 0 : error_copy(err, &failure);
+}
+
 int engine_container_restart(struct engine *engine, const char *reference, const char *signal,
                              int timeout, struct error *err)
 {

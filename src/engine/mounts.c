@@ -271,6 +271,13 @@ int engine_mounts_resolve(struct container *container, const json_t *asked, stru
     return r < 0 ? r : set_points(container, points, err);
 }
 
+int engine_mounts_check(const struct container *container, struct error *err)
+{
+    return engine_shares_nothing(container)
+               ? engine_shares_refuse(container, container->mount_points, NULL, err)
+               : engine_shares_check(container, container->mount_points, err);
+}
+
 int engine_mounts_restore(struct container *container, struct error *err)
 {
     CLEANUP_JSON json_t *points = json_array();

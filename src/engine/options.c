@@ -477,6 +477,16 @@ static int split_request(struct container *container, const json_t *body, struct
                                        &container->host_config, err);
 }
 
+static int warn_of_cpus(const struct container *container, char ***warnings, struct error *err)
+{
+    CLEANUP_FREE char *warning = NULL;
+    double cpus = (double)engine_resources_nano_cpus(container->host_config) / 1e9;
+    if (container->isolation != COMPUTE_HYPERV)
+        return 0;
+    (void)vm_cpus((enum vm_engine)container->vm_engine, cpus, &warning);
+    return warning && strv_append(warnings, warning) < 0 ? error_oom(err) : 0;
+}
+
 int container_apply_request(struct container *container, const json_t *body,
                             const struct image *image, char ***warnings, struct error *err)
 {
@@ -502,12 +512,20 @@ int container_apply_request(struct container *container, const json_t *body,
         if (json_put_string(container->config, "Hostname", name) < 0)
             return error_oom(err);
     }
-    if (container->isolation == COMPUTE_HYPERV) {
-        CLEANUP_FREE char *warning = NULL;
-        double cpus = (double)engine_resources_nano_cpus(container->host_config) / 1e9;
-        (void)vm_cpus((enum vm_engine)container->vm_engine, cpus, &warning);
-        if (warning && strv_append(warnings, warning) < 0)
-            return error_oom(err);
-    }
-    return 0;
+    return warn_of_cpus(container, warnings, err);
+}
+
+int container_check_isolation(struct container *container, char ***warnings, struct error *err)
+{
+    int64_t memory = 0;
+    int r;
+    if ((r = engine_resources_check(container->host_config, container->isolation, false, warnings,
+                                    err)) < 0 ||
+        (r = json_get_i64(container->host_config, "Memory", &memory, err)) < 0 ||
+        (r = check_modes(container, err)) < 0 || (r = engine_mounts_check(container, err)) < 0)
+        return r;
+    if (container->isolation == COMPUTE_HYPERV && memory > 0 &&
+        (r = engine_resources_check_vm((uint64_t)memory, err)) < 0)
+        return r;
+    return warn_of_cpus(container, warnings, err);
 }

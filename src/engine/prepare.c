@@ -72,7 +72,7 @@ int engine_storage_size(const json_t *host_config, uint64_t *ret, struct error *
 
 /* Ids of its own for the VM, named by the first; kept until the container is removed, so that its
  * disk stays its own. */
-static int lease_uid(struct container *container, struct error *err)
+int container_lease_uid(struct container *container, struct error *err)
 {
     struct engine *engine = container->engine;
     uint32_t uid;
@@ -190,7 +190,7 @@ static int job_texts(const struct container *container, struct compute_job *job)
     return r ?: string_replace(&job->runtime_dir, container->runtime_dir);
 }
 
-static int job_vm(struct container *container, struct compute_job *job, struct error *err)
+int container_job_vm(struct container *container, struct compute_job *job, struct error *err)
 {
     const struct engine *engine = container->engine;
     struct vm_files files = {0};
@@ -231,7 +231,8 @@ int container_job_files(struct container *container, struct compute_job *job, st
         container_mark(container, TRACE_LAYERS);
     if (!guest)
         return prepare_overlay(container, job, err);
-    if ((r = lease_uid(container, err)) < 0 || (r = job_vm(container, job, err)) < 0 ||
+    if ((r = container_lease_uid(container, err)) < 0 ||
+        (r = container_job_vm(container, job, err)) < 0 ||
         (r = engine_shares_add(container, job, err)) < 0)
         return r;
     return prepare_scratch(container, job, err);

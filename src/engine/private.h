@@ -130,6 +130,8 @@ int engine_mounts_resolve(struct container *container, const json_t *asked, stru
 /* For a container of an engine that had no volumes: only what it was given then. Call under the
  * state lock. */
 int engine_mounts_restore(struct container *container, struct error *err);
+/* What the container's isolation cannot have among its mount_points. */
+int engine_mounts_check(const struct container *container, struct error *err);
 int engine_mounts_add(const struct container *container, struct spec_runtime *config,
                       struct error *err);
 json_t *engine_mounts_to_json(const struct container *container);
@@ -156,6 +158,10 @@ int engine_log_options(const struct container *container, struct compute_log *re
 struct image;
 int container_apply_request(struct container *container, const json_t *body,
                             const struct image *image, char ***warnings, struct error *err);
+/* Checks a container that exists as create would in container->isolation; appends warnings. */
+int container_check_isolation(struct container *container, char ***warnings, struct error *err);
+/* What container_write_spec() would refuse. */
+int container_check_spec(const struct container *container, struct error *err);
 /* Writes config.json for the container's next run. */
 int container_write_spec(struct container *container, struct error *err);
 /* Makes everything ready for a worker and starts it, unless one is there. [operation] */
@@ -164,6 +170,12 @@ int container_prepare(struct container *container, struct error *err);
 void container_cleanup(struct container *container);
 /* Removes the container's directories, holds, leases. [operation] */
 int container_erase(struct container *container, struct error *err);
+
+/* Ids of its own for the VM, in container->vm_uid, named by the first; kept until the container is
+ * removed or converted, so that its disk stays its own. */
+int container_lease_uid(struct container *container, struct error *err);
+/* Fills what a worker must know to boot the container's VM. */
+int container_job_vm(struct container *container, struct compute_job *job, struct error *err);
 
 /* Creates or replaces a file of the engine's own without fsync: it is made anew for every run. */
 int engine_write_file(const char *path, const void *data, size_t length, mode_t mode,
@@ -190,6 +202,15 @@ void container_files_put(struct container *container, struct compute_client *cli
  * [operation] */
 int container_files_end(struct container *container, int patience_ms, struct error *err);
 void container_files_forget(const struct container *container);
+
+/* --- convert.c --- */
+/* Moves the container to the other isolation, with a restart if it runs and `restart` says that it
+ * may be. The same isolation is success. [operation], which is given up while it stops */
+int container_convert(struct container *container, enum compute_isolation to, bool restart,
+                      char ***warnings, struct error *err);
+/* Removes what a conversion that was cut short has left, and what is not of the container's
+ * isolation. [operation], or before others know the container */
+int container_convert_recover(struct container *container, struct error *err);
 
 /* --- networks.c --- */
 /* The 64-digit id of "bridge", "host" or "none" in this engine; malloc'd. */
@@ -237,6 +258,11 @@ int engine_recover(struct engine *engine, struct error *err);
 /* A frozen process takes no signal, not even SIGKILL where cgroups are of version 1: thaws a paused
  * container after it was signalled, as moby does. */
 void container_thaw(struct container *container, struct compute_client *client);
+/* Stops it, for somebody who starts it again with container_start_held(): no restart policy acts
+ * meanwhile, nor --rm. [operation], given up while it stops; the hold is there whatever is
+ * returned. */
+int container_hold_stopped(struct container *container, struct error *err);
+int container_start_held(struct container *container, struct error *err);
 
 /* --- vm choice (compute.c) --- */
 /* The engine that a new hyperv container gets, or the error of row 14. Never a weaker isolation. */

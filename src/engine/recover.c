@@ -191,6 +191,12 @@ int engine_recover(struct engine *engine, struct error *err)
     if (r < 0)
         return r;
     volume_table_settle(engine);
+    LIST_FOR_EACH (container, &engine->containers, struct container, node) {
+        struct error failure = ERROR_INIT;
+        if (container_convert_recover(container, &failure) < 0)
+            log_warning("container %s: what a conversion left is still there: %s", container->id,
+                        failure.message);
+    }
     LIST_FOR_EACH (container, &engine->containers, struct container, node)
         settle_one(engine, container);
     return 0;

@@ -367,6 +367,12 @@ static int build_all(const struct container *container, struct spec_runtime *con
     return 0;
 }
 
+int container_check_spec(const struct container *container, struct error *err)
+{
+    CLEANUP(spec_runtime_cleanup) struct spec_runtime *config = spec_runtime_new();
+    return config ? build_all(container, config, err) : error_oom(err);
+}
+
 int container_write_spec(struct container *container, struct error *err)
 {
     CLEANUP(spec_runtime_cleanup) struct spec_runtime *config = spec_runtime_new();

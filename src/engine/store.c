@@ -169,6 +169,18 @@ int store_set(struct store *store, const char *key, const char *value, struct er
     return store_run(store, statement, err, "write value");
 }
 
+int store_sync_begin(struct store *store, struct error *err)
+{
+    STORE_LOCK(store);
+    return store_execute(store, "PRAGMA synchronous = FULL", err);
+}
+
+void store_sync_end(struct store *store)
+{
+    STORE_LOCK(store);
+    (void)store_execute(store, "PRAGMA synchronous = NORMAL", NULL);
+}
+
 int store_container_save(struct store *store, const char *id, const char *name, int64_t created,
                          const json_t *document, struct error *err)
 {

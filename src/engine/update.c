@@ -90,29 +90,44 @@ static int check_state(struct container *container, struct error *err)
     return 0;
 }
 
+/* hull's own: the isolation that the container is to have afterwards, and whether it may be
+ * restarted for that. */
+static int read_isolation(const struct container *container, const json_t *body,
+                          enum compute_isolation *ret, bool *ret_restart, struct error *err)
+{
+    const char *text = "";
+    int isolation = (int)container->isolation;
+    int r;
+    if ((r = json_get_string(body, "Isolation", &text, err)) < 0 ||
+        (r = json_get_bool(body, "Restart", ret_restart, err)) < 0)
+        return r;
+    if (string_equal_nocase(text, "default"))
+        isolation = (int)container->engine->config.isolation;
+    else if (!string_is_empty(text))
+        isolation = compute_isolation_from_string(text);
+    if (isolation < 0)
+        return error_set_class(err, ERROR_INVALID, "invalid isolation '%s' on linux", text);
+    *ret = (enum compute_isolation)isolation;
+    return 0;
+}
+
 /* What an update cannot be asked for. */
-static int check_body(const struct container *container, json_t *body, char ***warnings,
+static int check_body(json_t *body, enum compute_isolation isolation, char ***warnings,
                       struct error *err)
 {
     int64_t pids = 0;
     int64_t realtime[2] = {0};
-    const char *isolation = "";
     int r;
-    if ((r = engine_resources_check(body, container->isolation, true, warnings, err)) < 0 ||
+    if ((r = engine_resources_check(body, isolation, true, warnings, err)) < 0 ||
         (r = engine_restart_policy_check(body, false, err)) < 0 ||
         (r = json_get_i64(body, "PidsLimit", &pids, err)) < 0 ||
         (r = json_get_i64(body, "CpuRealtimePeriod", &realtime[0], err)) < 0 ||
-        (r = json_get_i64(body, "CpuRealtimeRuntime", &realtime[1], err)) < 0 ||
-        (r = json_get_string(body, "Isolation", &isolation, err)) < 0)
+        (r = json_get_i64(body, "CpuRealtimeRuntime", &realtime[1], err)) < 0)
         return r;
     if (realtime[0] || realtime[1])
         return error_set_class(err, ERROR_INVALID,
                                "Your kernel does not support CPU real-time scheduler");
-    if (!string_is_empty(isolation) &&
-        compute_isolation_from_string(isolation) != (int)container->isolation)
-        return error_set_class(err, ERROR_INVALID,
-                               "the isolation of a container cannot be changed by an update");
-    if (container->isolation == COMPUTE_HYPERV && number(body, "Memory") > 0)
+    if (isolation == COMPUTE_HYPERV && number(body, "Memory") > 0)
         return engine_resources_check_vm((uint64_t)number(body, "Memory"), err);
     return 0;
 }
@@ -315,6 +330,14 @@ static int update_locked(struct container *container, const json_t *body, char *
     return warn_of_cpus(container, merged, changes, warnings, err);
 }
 
+static bool is_update(const json_t *body)
+{
+    for (size_t i = 0; i < N_MEMBERS; i++)
+        if (is_given(body, members[i].name))
+            return true;
+    return false;
+}
+
 int engine_container_update(struct engine *engine, const char *reference, json_t *body,
                             char ***ret_warnings, struct error *err)
 {
@@ -323,10 +346,19 @@ int engine_container_update(struct engine *engine, const char *reference, json_t
     int r = engine_container_get(engine, reference, &container, err);
     if (r < 0)
         return r;
+    enum compute_isolation isolation = COMPUTE_ISOLATION_MAX;
+    bool restart = false;
     CONTAINER_OPERATION(container);
-    r = check_body(container, body, &warnings, err);
-    if (r < 0)
+    if ((r = read_isolation(container, body, &isolation, &restart, err)) < 0 ||
+        (r = check_body(body, isolation, &warnings, err)) < 0)
         return r;
+    if ((r = container_convert(container, isolation, restart, &warnings, err)) < 0)
+        return r;
+    /* Alone it is no update: nothing else changes, and one event is enough. */
+    if (json_object_get(body, "Isolation") && !is_update(body)) {
+        *ret_warnings = TAKE_PTR(warnings);
+        return 0;
+    }
     r = update_locked(container, body, &warnings, err);
     if (r < 0)
         return error_wrap(err, r, "Cannot update container %s", container->id);

@@ -443,7 +443,7 @@ static int op_freeze(struct agent *agent, json_t *request, json_t **ret, struct 
 
 static int op_state(struct agent *agent, json_t *request, json_t **ret, struct error *err)
 {
-    static const char *const names[] = {"none", "created", "running", "exited", "files"};
+    static const char *const names[] = {"none", "created", "running", "exited", "files", "layer"};
     CLEANUP_JSON json_t *execs = json_array();
 
     (void)request;
@@ -488,6 +488,8 @@ static const struct {
     {"archive-write", agent_op_archive_write},
     {"changes", agent_op_changes},
     {"proxy", agent_op_proxy},
+    {"layer", agent_op_layer},
+    {"layer-slot", agent_op_layer_slot},
 };
 
 static void handle_request(struct wire_connection *connection, uint64_t id, const char *op,
@@ -565,6 +567,7 @@ struct agent *agent_free(struct agent *agent)
     loop_remove(&agent->drain_timer);
     agent_archives_free(agent);
     agent_proxies_free(agent);
+    agent_layer_free(agent);
     if (agent->sandbox)
         (void)sandbox_destroy(agent->sandbox, NULL);
     /* Whoever waits for this process shall not wait for the host's disk. */

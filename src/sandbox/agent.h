@@ -19,7 +19,9 @@
  *
  * `files` in place of `create` mounts the root of a container that does not run; nothing can be
  * started in it afterwards. In both states the container's files are read and written from outside,
- * each time by a child of the agent's own (agent_archive.c). */
+ * each time by a child of the agent's own (agent_archive.c).
+ *
+ * `layer` in place of `create` sends or receives a writable layer (agent_layer.h). */
 #ifndef HULL_SANDBOX_AGENT_H
 #define HULL_SANDBOX_AGENT_H
 
@@ -47,6 +49,10 @@ struct agent_ops {
     /* Before the container is made: fills *ret (strings malloc'd, agent_root_release() frees them)
      * from the `create` request. NULL: only {"type": "overlay"} is served, as it stands. */
     int (*prepare)(const json_t *request, struct sandbox_root *ret, void *data, struct error *err);
+    /* For `layer`: where the writable layer's files and the ring are, malloc'd. NULL: the request's
+     * own `directory` and `ring`. */
+    int (*prepare_layer)(const json_t *request, char **ret_directory, char **ret_ring, void *data,
+                         struct error *err);
     /* `shutdown` was asked for. NULL: it is answered and has no effect. */
     void (*shutdown)(void *data);
     /* The connection is over; the agent does nothing more. Last call. */

@@ -40,6 +40,10 @@ struct archive_report {
     };
 };
 
+/* The child gives up what it does not need for files: all capabilities but theirs and, with
+ * `admin`, CAP_SYS_ADMIN, which trusted.* attributes are for. */
+int agent_archive_confine(bool admin, struct error *err);
+
 /* Does it and ends. data: the pipe's end of the archive (ARCHIVE_STAT: -EBADF). */
 _Noreturn void agent_archive_child(const struct archive_task *task, int data, int report);
 

@@ -154,7 +154,7 @@ static int open_view(const struct archive_task *task, char ***ret_mounts, struct
 }
 
 /* trusted.overlay.*, which tells what a layer deletes, is for CAP_SYS_ADMIN. */
-static int confine(enum archive_kind kind, struct error *err)
+int agent_archive_confine(bool admin, struct error *err)
 {
     uint64_t keep = CAPABILITY_BIT(CAP_CHOWN) | CAPABILITY_BIT(CAP_DAC_OVERRIDE) |
                     CAPABILITY_BIT(CAP_DAC_READ_SEARCH) | CAPABILITY_BIT(CAP_FOWNER) |
@@ -162,7 +162,7 @@ static int confine(enum archive_kind kind, struct error *err)
                     CAPABILITY_BIT(CAP_SETFCAP);
     int r;
 
-    if (kind == ARCHIVE_CHANGES)
+    if (admin)
         keep |= CAPABILITY_BIT(CAP_SYS_ADMIN);
     keep &= capabilities_host();
     const struct spec_capabilities sets = {.bounding = keep, .effective = keep, .permitted = keep};
@@ -311,7 +311,7 @@ static int run(const struct archive_task *task, struct error *err)
         if (root_fd < 0)
             return root_fd;
     }
-    r = confine(task->kind, err);
+    r = agent_archive_confine(task->kind == ARCHIVE_CHANGES, err);
     if (r < 0)
         return r;
     switch (task->kind) {

@@ -11,6 +11,7 @@
 #include "wire/connection.h"
 #include "wire/queue.h"
 
+struct agent_layer;
 struct agent_process;
 struct agent_proxies;
 struct spec_process;
@@ -54,6 +55,7 @@ enum agent_state {
     AGENT_RUNNING,
     AGENT_EXITED,
     AGENT_FILES, /* the root is mounted, and nothing will ever run in it */
+    AGENT_LAYER, /* the writable layer is sent or received, nothing else */
 };
 
 struct agent {
@@ -78,6 +80,7 @@ struct agent {
     struct agent_proxies *proxies; /* sockets of the host; in a guest */
     struct list archives;
     size_t n_archives;
+    struct agent_layer *layer;
 };
 
 /* --- agent_archive.c --- */
@@ -91,6 +94,11 @@ int agent_op_changes(struct agent *agent, json_t *request, json_t **ret, struct 
 void agent_archives_free(struct agent *agent);
 /* Reaps the child of that pid if it is one of theirs. */
 bool agent_archives_reap(struct agent *agent, pid_t pid);
+
+/* --- agent_layer.c --- */
+int agent_op_layer(struct agent *agent, json_t *request, json_t **ret, struct error *err);
+int agent_op_layer_slot(struct agent *agent, json_t *request, json_t **ret, struct error *err);
+void agent_layer_free(struct agent *agent);
 
 /* --- agent_stream.c --- */
 

@@ -53,6 +53,10 @@ int guest_hold(int link, struct error *err);
  * {"type": "disks", "lower": [indices, topmost first], "scratch": index}. */
 int guest_prepare(const json_t *request, struct sandbox_root *ret, void *data, struct error *err);
 
+/* agent_ops.prepare_layer: mounts disk `scratch`, whose upper directory it is; disk `ring`. */
+int guest_prepare_layer(const json_t *request, char **ret_directory, char **ret_ring, void *data,
+                        struct error *err);
+
 /* The name of disk `index` with the kernel's letters: 0 "a", 25 "z", 26 "aa". */
 void guest_disk_letters(int index, char *text, size_t size);
 

@@ -28,6 +28,7 @@ enum {
 #define LAYERS_DIR "/run/hull/layers"
 #define SCRATCH_DIR "/run/hull/scratch"
 #define TARGET_DIR "/run/hull/rootfs"
+#define EMPTY_DIR "/run/hull/empty"
 
 void guest_disk_letters(int index, char *text, size_t size)
 {
@@ -60,18 +61,25 @@ static bool find_disk(void *data)
     return guest_find_scsi_disk(search->index, search->path, sizeof(search->path));
 }
 
-static int mount_disk(json_int_t index, const char *target, const char *type, unsigned long flags,
-                      const char *options, struct error *err)
+static int await_disk(json_int_t index, struct disk_search *ret, struct error *err)
 {
-    struct disk_search search = {.index = (int)index};
     char what[32];
 
+    ret->index = (int)index;
     if (index < 0 || index >= DISKS_MAX)
         return error_set_class(err, ERROR_INVALID, "there is no disk %lld", (long long)index);
     (void)snprintf(what, sizeof(what), "disk %d", (int)index);
-    if (!find_disk(&search))
+    if (!find_disk(ret))
         guest_scan_disk((int)index);
-    int r = guest_wait_for(find_disk, &search, what, err);
+    return guest_wait_for(find_disk, ret, what, err);
+}
+
+static int mount_disk(json_int_t index, const char *target, const char *type, unsigned long flags,
+                      const char *options, struct error *err)
+{
+    struct disk_search search;
+    int r = await_disk(index, &search, err);
+
     return r < 0 ? r : guest_mount_checked(search.path, target, type, flags, options, err);
 }
 
@@ -234,4 +242,45 @@ int guest_prepare(const json_t *request, struct sandbox_root *ret, void *data, s
     if (r == 0)
         return error_set_class(err, ERROR_INVALID, "'rootfs' is missing");
     return mount_root(rootfs, ret, err);
+}
+
+/* Only to be read: nothing is written, and the VM may end at any moment. */
+static int mount_layer(const json_t *request, char **ret_upper, struct error *err)
+{
+    int64_t index = 0;
+    int r = json_need_i64(request, "scratch", &index, err);
+
+    if (r >= 0)
+        r = mount_disk(index, SCRATCH_DIR, "ext4", MS_RDONLY | MS_NOATIME, NULL, err);
+    if (r < 0)
+        return error_wrap(err, r, "the writable layer");
+    /* One that no VM has had has nothing in it. */
+    bool empty = access(SCRATCH_DIR "/upper", F_OK) < 0;
+    if (empty && (r = path_make_dirs(EMPTY_DIR, 0755, err)) < 0)
+        return r;
+    return string_replace(ret_upper, empty ? EMPTY_DIR : SCRATCH_DIR "/upper") < 0 ? error_oom(err)
+                                                                                   : 0;
+}
+
+int guest_prepare_layer(const json_t *request, char **ret_directory, char **ret_ring, void *data,
+                        struct error *err)
+{
+    struct sandbox_root root = {.lower = NULL};
+    struct disk_search ring;
+    int64_t index = 0;
+    bool receive = false;
+    int r;
+
+    (void)data;
+    if ((r = json_get_bool(request, "receive", &receive, err)) < 0 ||
+        (r = json_need_i64(request, "ring", &index, err)) < 0 ||
+        (r = await_disk(index, &ring, err)) < 0 || (r = set_clock(request, err)) < 0 ||
+        (r = path_make_dirs(SCRATCH_DIR, 0755, err)) < 0)
+        return r;
+    r = receive ? mount_scratch(request, &root, err) : mount_layer(request, &root.upper, err);
+    if (r >= 0 &&
+        (string_replace(ret_directory, root.upper) < 0 || string_replace(ret_ring, ring.path) < 0))
+        r = error_oom(err);
+    agent_root_release(&root);
+    return r;
 }

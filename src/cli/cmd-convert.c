@@ -1,0 +1,67 @@
+#include "cli/command.h"
+#include "cli/commands.h"
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/strings.h"
+#include "cli/client.h"
+#include "cli/container.h"
+#include "cli/options.h"
+#include "cli/query.h"
+#include "cli/text.h"
+
+static const struct cli_option convert_options[] = {
+    {.name = "isolation",
+     .type = OPTION_STRING,
+     .help = "Isolation that the containers are to have: process or hyperv"},
+    {.name = "restart",
+     .type = OPTION_BOOL,
+     .help = "Stop a running container, convert it, and start it again"},
+    {.name = NULL},
+};
+
+static int convert_one(struct cli *cli, const struct options *options, const char *name,
+                       struct error *err)
+{
+    CLEANUP(query_release) struct query query = QUERY_INIT;
+    CLEANUP_JSON json_t *answer = NULL;
+    CLEANUP_JSON json_t *body =
+        json_pack("{s:s, s:b}", "Isolation", options_text(options, "isolation"), "Restart",
+                  (int)options_flag(options, "restart"));
+    json_t *warning;
+    size_t i;
+    int r;
+
+    if (!body)
+        return error_oom(err);
+    query_path(&query, "/containers/%s/update", name);
+    r = client_post(cli->client, query_text(&query), body, &answer, err);
+    if (r < 0)
+        return r;
+    json_array_foreach (json_object_get(answer, "Warnings"), i, warning) {
+        text_print_lines(cli->err, string_or(json_string_value(warning), ""));
+        fputc('\n', cli->err);
+    }
+    return 0;
+}
+
+static int run(struct cli *cli, const struct options *options, struct error *err)
+{
+    if (string_is_empty(options_text(options, "isolation")))
+        return error_set_class(err, ERROR_INVALID,
+                               "--isolation=process or --isolation=hyperv must "
+                               "be given");
+    return container_each(cli, options, convert_one);
+}
+
+const struct command command_convert = {
+    .name = "convert",
+    .aliases = "container convert",
+    .usage = "--isolation=process|hyperv [OPTIONS] CONTAINER [CONTAINER...]",
+    .summary = "Convert containers to the other isolation, with all that they hold",
+    .options = convert_options,
+    .min_arguments = 1,
+    .max_arguments = ARGUMENTS_ANY,
+    .run = run,
+};

@@ -1,0 +1,312 @@
+/* A worker whose job says `convert`: moves a container's writable layer into a utility VM's disk,
+ * or out of it.
+ *
+ * Theory of operation. Two agents are at work: one in the VM, which has the disk, and one in this
+ * process, which has the host's directory; each has a link, and both are told of the same ring
+ * (sandbox/agent_layer.h). The worker asks the sender for slots and passes each on to the receiver.
+ * When the receiver has everything on its disk the record says code 0; then a VM that has received
+ * is powered off, one that has sent is killed, and the worker ends. Anything else, a VM that does
+ * not power off in order included, is code 1 with the reason. What was received is whole only with
+ * code 0: the engine throws away what is not (engine/convert.c). Nothing of the sender's is
+ * changed. */
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/path.h"
+#include "base/strings.h"
+#include "base/timestamp.h"
+#include "compute/worker_internal.h"
+#include "sandbox/agent.h"
+#include "sandbox/agent_layer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { SLOTS = 8, SLOT_SIZE = 1024 * 1024, CODE_FAILED = 1 };
+_Static_assert(SLOTS <= (int)LAYER_SLOTS_MAX && SLOT_SIZE <= (int)LAYER_SLOT_MAX &&
+                   SLOT_SIZE % LAYER_SLOT_ALIGN == 0,
+               "the agents would refuse the ring");
+
+struct slot {
+    struct worker *worker;
+    unsigned number;
+};
+
+struct worker_convert {
+    struct agent *agent;          /* on this kernel */
+    struct wire_connection *host; /* its link */
+    struct wire_connection *sender;
+    struct wire_connection *receiver;
+    unsigned ready; /* agents that are */
+    bool sent;      /* the sender has no more */
+    bool told;      /* and the receiver knows */
+    struct slot slots[SLOTS];
+};
+
+void worker_convert_free(struct worker *worker)
+{
+    struct worker_convert *convert = worker->convert;
+
+    if (!convert)
+        return;
+    worker->convert = NULL;
+    convert->host = wire_connection_free(convert->host);
+    convert->agent = agent_free(convert->agent);
+    free(convert);
+}
+
+static void set_record(struct worker *worker, int code, const char *reason)
+{
+    worker->record.code = code;
+    worker->record.finished = timestamp_now();
+    (void)string_copy(worker->record.reason, sizeof(worker->record.reason), reason);
+}
+
+static void fail(struct worker *worker, const struct error *error)
+{
+    if (worker->status == WORKER_STARTING)
+        worker_start_failed(worker, error);
+    else if (worker->status == WORKER_RUNNING)
+        worker_begin_end(worker);
+    else
+        return;
+    set_record(worker, CODE_FAILED, error->message);
+}
+
+void worker_convert_vm_ended(struct worker *worker, bool clean, const char *reason)
+{
+    struct error error = ERROR_INIT;
+
+    if (clean || worker->record.code != 0)
+        return;
+    (void)error_set(&error, -EIO, "the utility VM ended in disorder: %s", reason);
+    set_record(worker, CODE_FAILED, error.message);
+}
+
+/* --- slots --- */
+
+static void filled(struct wire_connection *connection, json_t *ok, const struct error *error,
+                   void *data);
+
+static int ask(struct wire_connection *connection, const struct slot *slot, int64_t length,
+               wire_answer_handler *handler, struct error *err)
+{
+    json_t *request =
+        json_pack("{s:I,s:I}", "slot", (json_int_t)slot->number, "length", (json_int_t)length);
+
+    return wire_connection_request(connection, "layer-slot", request, handler,
+                                   (void *)(uintptr_t)slot, err);
+}
+
+/* A late answer, after the end or a failure, is nobody's. */
+static bool is_moving(const struct worker *worker)
+{
+    return worker->status == WORKER_RUNNING && worker->convert;
+}
+
+/* The VM has only read: there is nothing for it to write. */
+static void end_at_once(struct worker *worker)
+{
+    worker->status = WORKER_ENDING;
+    worker->finishing = true;
+}
+
+static void emptied(struct wire_connection *connection, json_t *ok, const struct error *error,
+                    void *data)
+{
+    struct slot *slot = data;
+    struct worker *worker = slot->worker;
+    struct error failure = ERROR_INIT;
+    bool end = false;
+
+    if (!is_moving(worker))
+        return;
+    if (error) {
+        fail(worker, error);
+        return;
+    }
+    if (json_get_bool(ok, "end", &end, NULL) < 0 || (end && !worker->convert->told)) {
+        wire_connection_violation(connection, "a wrong answer to 'layer-slot'");
+        return;
+    }
+    if (end) {
+        set_record(worker, 0, "");
+        if (worker->convert->receiver == worker->link)
+            worker_begin_end(worker);
+        else
+            end_at_once(worker);
+    } else if (!worker->convert->sent &&
+               ask(worker->convert->sender, slot, 0, filled, &failure) < 0) {
+        fail(worker, &failure);
+    }
+}
+
+static void filled(struct wire_connection *connection, json_t *ok, const struct error *error,
+                   void *data)
+{
+    struct slot *slot = data;
+    struct worker *worker = slot->worker;
+    struct worker_convert *convert = worker->convert;
+    struct error failure = ERROR_INIT;
+    int64_t length = 0;
+    bool end = false;
+
+    if (!is_moving(worker) || convert->told)
+        return;
+    if (error) {
+        fail(worker, error);
+        return;
+    }
+    if (json_get_bool(ok, "end", &end, NULL) < 0 || json_get_i64(ok, "length", &length, NULL) < 0 ||
+        length < 0 || length > SLOT_SIZE || end != (length == 0)) {
+        wire_connection_violation(connection, "a wrong answer to 'layer-slot'");
+        return;
+    }
+    convert->sent = convert->told = end;
+    if (ask(convert->receiver, slot, length, emptied, &failure) < 0)
+        fail(worker, &failure);
+}
+
+/* --- the beginning --- */
+
+static void agent_is_ready(struct wire_connection *connection, json_t *ok,
+                           const struct error *error, void *data)
+{
+    struct worker *worker = data;
+    struct worker_convert *convert = worker->convert;
+    struct error failure = ERROR_INIT;
+
+    (void)connection;
+    (void)ok;
+    if (worker->status != WORKER_STARTING || !convert)
+        return;
+    if (error) {
+        fail(worker, error);
+        return;
+    }
+    if (++convert->ready < 2)
+        return;
+    worker_set_deadline(worker, WORKER_NO_DEADLINE, 0);
+    set_record(worker, CODE_FAILED, "the conversion was given up");
+    worker_started(worker, 0);
+    for (unsigned i = 0; i < SLOTS && worker->status == WORKER_RUNNING; i++) {
+        convert->slots[i] = (struct slot){.worker = worker, .number = i};
+        if (ask(convert->sender, &convert->slots[i], 0, filled, &failure) < 0)
+            fail(worker, &failure);
+    }
+}
+
+static int begin(struct worker *worker, struct wire_connection *connection, json_t *place,
+                 struct error *err)
+{
+    bool receive = connection == worker->convert->receiver;
+    json_t *request = json_pack("{s:b,s:i,s:i,s:I,s:I}", "receive", receive, "slots", (int)SLOTS,
+                                "slot_size", (int)SLOT_SIZE, "clock", (json_int_t)timestamp_now(),
+                                "max_bytes", (json_int_t)worker->job->convert_max);
+
+    if (!request || !place || json_object_update(request, place) < 0) {
+        json_decref(request);
+        json_decref(place);
+        return error_oom(err);
+    }
+    json_decref(place);
+    return wire_connection_request(connection, "layer", request, agent_is_ready, worker, err);
+}
+
+static void host_ready(struct wire_connection *connection, void *data)
+{
+    struct worker *worker = data;
+    const struct compute_job *job = worker->job;
+    struct error error = ERROR_INIT;
+    json_t *place = json_pack("{s:s,s:s}", "directory", job->upper, "ring", job->ring);
+
+    if (begin(worker, connection, place, &error) < 0)
+        fail(worker, &error);
+}
+
+static void host_event(struct wire_connection *connection, const char *name, json_t *event,
+                       void *data)
+{
+    (void)connection;
+    (void)name;
+    worker_note(data, "agent: %.512s",
+                string_or(json_string_value(json_object_get(event, "message")), ""));
+}
+
+static void host_closed(struct wire_connection *connection, const struct error *reason, void *data)
+{
+    (void)connection;
+    fail(data, reason);
+}
+
+static const struct wire_handler host_handler = {
+    .ready = host_ready,
+    .event = host_event,
+    .closed = host_closed,
+};
+
+static void agent_closed(const struct error *reason, void *data)
+{
+    (void)reason; /* its other end tells */
+    (void)data;
+}
+
+static const struct agent_ops agent_ops = {.closed = agent_closed};
+
+static int open_host(struct worker *worker, struct worker_convert *convert, struct error *err)
+{
+    int ends[2];
+    int r = fd_socketpair(SOCK_STREAM, ends);
+
+    if (r < 0)
+        return error_set_errno(err, r, "making a socket pair");
+    CLEANUP_CLOSE int ours = ends[0];
+    CLEANUP_CLOSE int theirs = ends[1];
+    r = agent_new(worker->loop, theirs, true, false, &agent_ops, worker, &convert->agent, err);
+    if (r < 0)
+        return r;
+    (void)TAKE_FD(theirs);
+    r = wire_connection_new(WIRE_CLIENT, "hull-worker", "the agent", &host_handler, worker,
+                            &convert->host, err);
+    if (r >= 0)
+        r = wire_connection_attach(convert->host, ours, true, worker->loop, err);
+    if (r >= 0)
+        (void)TAKE_FD(ours);
+    return r;
+}
+
+int worker_convert_prepare(const struct compute_job *job, struct error *err)
+{
+    CLEANUP_CLOSE int fd =
+        open(job->ring, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int r = fd < 0 ? -errno : posix_fallocate(fd, 0, (off_t)SLOTS * SLOT_SIZE);
+
+    if (r > 0)
+        r = -r;
+    return r < 0 ? error_set_errno(err, r, "cannot make %s", job->ring) : 0;
+}
+
+void worker_convert_start(struct worker *worker)
+{
+    const struct compute_job *job = worker->job;
+    struct worker_convert *convert = calloc(1, sizeof(*convert));
+    struct error error = ERROR_INIT;
+    bool out = job->convert == COMPUTE_CONVERT_OUT;
+    int r;
+
+    if (!convert) {
+        (void)error_oom(&error);
+        fail(worker, &error);
+        return;
+    }
+    worker->convert = convert;
+    r = open_host(worker, convert, &error);
+    convert->sender = out ? worker->link : convert->host;
+    convert->receiver = out ? convert->host : worker->link;
+    if (r >= 0)
+        r = begin(worker, worker->link, json_pack("{s:i,s:i}", "scratch", 0, "ring", 1), &error);
+    if (r < 0)
+        fail(worker, &error);
+}

@@ -1,0 +1,58 @@
+/* Moving a container's writable layer between two kernels: the agent's part of a conversion, shared
+ * by agent_layer.c, which runs a child for it, and agent_layer_child.c.
+ *
+ * Theory of operation. One agent sends the layer, as an archive of everything that is in overlay's
+ * upper directory (TREE_WRITE_RAW), another on the other side of a VM's boundary receives it. The
+ * bytes do not go over the link, which is a serial line: they go through a *ring*, a small file
+ * that the host has as a file and the VM as a disk, in slots. Who drives both, the worker, asks the
+ * sender to fill a slot (`layer-slot` with its number, answered with how many bytes are in it) and
+ * then the receiver to take them. So nothing is buffered without limit, neither side waits for the
+ * other's file system while it has slots, and a slot has one owner at a time.
+ *
+ * What comes out of a VM is hostile. The receiver copies a slot into memory of its own before it
+ * looks at it, and then it is an archive like any other (tree-extract.h). */
+#ifndef HULL_SANDBOX_AGENT_LAYER_H
+#define HULL_SANDBOX_AGENT_LAYER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum {
+    LAYER_SLOTS_MAX = 32,    /* fewer than WIRE_PENDING_MAX: each may have a request */
+    LAYER_SLOT_ALIGN = 4096, /* a slot's size is a multiple; so disks can be read directly */
+    LAYER_SLOT_MAX = 4 * 1024 * 1024,
+};
+
+/* What the child is to do. The paths are borrowed. */
+struct layer_task {
+    bool receive;
+    char *directory; /* overlay's upper; must exist */
+    char *ring;      /* file or block device */
+    uint32_t slots;
+    uint32_t slot_size;
+    uint64_t max_bytes; /* of content that is received; 0: no limit */
+};
+
+/* agent -> child: fill this slot, or take `length` bytes from it (0: that was all). */
+struct layer_command {
+    uint32_t slot;
+    uint32_t length;
+};
+
+/* child -> agent, one for each command in their order; LAYER_ENDED is the last, and LAYER_FAILED is
+ * the last and may come unasked. */
+enum layer_reply_kind { LAYER_DONE = 1, LAYER_ENDED, LAYER_FAILED };
+struct layer_reply {
+    uint32_t kind;
+    uint32_t length;
+    uint64_t entries; /* with LAYER_ENDED of a receiver */
+    uint64_t bytes;
+    struct error error;
+};
+
+/* Does it and ends. port: its end of a SOCK_SEQPACKET pair. */
+_Noreturn void agent_layer_child(const struct layer_task *task, int port);
+
+#endif
