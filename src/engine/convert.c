@@ -355,9 +355,10 @@ static int make_layer(struct conversion *conversion, struct error *err)
         (r = write_job(conversion, target, err)) < 0)
         return r;
     r = run_worker(conversion, err);
+    bool full = r < 0 && is_full(container); /* before anything is given back */
     container_files_forget(container);
     if (r < 0)
-        return is_full(container)
+        return full
                    ? error_wrap(err, r, "no space is left below %s", container->engine->config.root)
                    : r;
     if (in && (r = sync_path(target, err)) < 0)
