@@ -98,6 +98,7 @@ int main(int argc, char **argv)
         log_error("usage: hull-worker DIRECTORY");
         return EXIT_FAILURE;
     }
+    worker_keep_arguments(argc, argv);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGHUP, SIG_IGN);
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

@@ -253,7 +253,22 @@ static int set_defaults(struct daemon_config *config, struct error *err)
         r = set_default(&config->vm_overcommit_text, DAEMON_VM_OVERCOMMIT, err);
     if (r == 0)
         r = set_default(&config->storage_driver, "overlay2", err);
+    if (r == 0)
+        r = set_default(&config->vm_pool_text, "1", err);
     return r;
+}
+
+static int resolve_vm_pool(struct daemon_config *config, struct error *err)
+{
+    int count = 0;
+
+    if (string_to_int(config->vm_pool_text, 0, ENGINE_POOL_MAX, &count) < 0)
+        return error_set_class(err, ERROR_INVALID,
+                               "invalid value for --vm-pool: \"%s\" (it must be a number from 0 "
+                               "to %d)",
+                               config->vm_pool_text, ENGINE_POOL_MAX);
+    config->vm_pool = (unsigned)count;
+    return 0;
 }
 
 int daemon_config_resolve(struct daemon_config *config, struct error *err)
@@ -270,6 +285,8 @@ int daemon_config_resolve(struct daemon_config *config, struct error *err)
         r = resolve_uid_range(config, err);
     if (r == 0)
         r = resolve_overcommit(config, err);
+    if (r == 0)
+        r = resolve_vm_pool(config, err);
     if (r == 0)
         r = resolve_logging(config, err);
     if (r < 0)
@@ -303,6 +320,7 @@ void daemon_config_engine(const struct daemon_config *config, struct engine_conf
         .vm_uid_first = config->vm_uid_first,
         .vm_uid_count = config->vm_uid_count,
         .memory_overcommit = config->vm_overcommit,
+        .vm_pool = config->vm_pool,
         .log_opts = config->log_opts,
         .log_driver = config->log_driver,
     };

@@ -52,6 +52,7 @@ struct daemon_config {
     char *qemu;
     char *worker;
     char *init;
+    char *vm_pool_text;
     char *vm_uid_range;
     char *vm_overcommit_text;
     char *file;
@@ -70,6 +71,7 @@ struct daemon_config {
     uid_t vm_uid_first;
     unsigned vm_uid_count;
     uint64_t vm_overcommit; /* see struct engine_config */
+    unsigned vm_pool;
 
     uint64_t given; /* which options were flags; one bit an option */
 };

@@ -55,6 +55,8 @@ const struct daemon_option daemon_options[] = {
      "), 0: any"},
     {"vm-modules", 0, "vm-modules", DAEMON_TEXT, SLOT(vm_modules), "DIR",
      "Modules of the kernel of --x86-kernel"},
+    {"vm-pool", 0, "vm-pool", DAEMON_TEXT, SLOT(vm_pool_text), "COUNT",
+     "Utility VMs that are kept booted for containers to come (default 1); 0 for none"},
     {"vm-uid-range", 0, "vm-uid-range", DAEMON_TEXT, SLOT(vm_uid_range), "FIRST:COUNT",
      "User ids for COUNT utility VMs, 65536 each (default " DAEMON_UID_RANGE ")"},
     {"worker", 0, "worker", DAEMON_TEXT, SLOT(worker), "FILE", "The program hull-worker"},

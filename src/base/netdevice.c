@@ -1,7 +1,9 @@
 #include "base/netdevice.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/netlink-address.h"
+#include "base/netlink.h"
 #include "base/strings.h"
 #include <arpa/inet.h>
 #include <linux/ethtool.h>
@@ -10,10 +12,11 @@
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 
 /* A guest that is not scheduled for a moment must not lose a window full of frames. */
-enum { PACKET_QUEUE_BYTES = 4 * 1024 * 1024 };
+enum { PACKET_QUEUE_BYTES = 4 * 1024 * 1024, SYSCTL_PATH_MAX = 128 };
 
 static int tap_attach(const char *name, struct error *err)
 {
@@ -113,4 +116,35 @@ int netdevice_disable_offloads(const char *name, struct error *err)
                                    name, commands[i]);
     }
     return 0;
+}
+
+/* Takes IPv6 from an interface before it is up. Without IPv6 in the kernel there is nothing to do.
+ */
+static int disable_ipv6(const char *name, struct error *err)
+{
+    char path[SYSCTL_PATH_MAX];
+    struct error why = ERROR_INIT;
+    int r;
+
+    (void)snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
+    r = file_write(AT_FDCWD, path, "1", &why);
+    return r < 0 && r != -ENOENT ? error_copy(err, &why) : 0;
+}
+
+int netdevice_prepare_socket_peer(const char *name, struct error *err)
+{
+    /* Without NOARP the host would answer for its own addresses here too, with another MAC. */
+    static const struct netlink_change change = {.flags = IFF_UP | IFF_NOARP,
+                                                 .flags_mask = IFF_UP | IFF_NOARP};
+    CLEANUP(netlink_cleanup) struct netlink *netlink = NULL;
+    struct netlink_link link;
+    int r = netlink_open(-EBADF, &netlink, err);
+
+    if (r == 0)
+        r = netlink_find_name(netlink, name, &link, err);
+    if (r == 0)
+        r = disable_ipv6(name, err);
+    if (r == 0)
+        r = netdevice_disable_offloads(name, err);
+    return r == 0 ? netlink_set(netlink, link.index, &change, err) : r;
 }

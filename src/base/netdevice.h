@@ -27,6 +27,11 @@ int netdevice_bind_packet_socket(int fd, const char *name, struct error *err);
  * QEMU's `-netdev tap,fd=N` detects). Descriptor (CLOEXEC) or -errno. */
 int netdevice_open_tap(const char *name, struct error *err);
 
+/* Makes `name`, one end of a veth pair, ready for a packet socket: without offloads, IPv6 and ARP,
+ * and up. It must not have the guest's own MAC, or the host's stack would take the frames for the
+ * guest as its own and route them once more. */
+int netdevice_prepare_socket_peer(const char *name, struct error *err);
+
 /* Switches segmentation, receive and checksum offloads of `name` off (ethtool ioctls), so that its
  * peer sees only complete frames of at most its MTU. */
 int netdevice_disable_offloads(const char *name, struct error *err);

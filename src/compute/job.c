@@ -204,6 +204,7 @@ static int read_members(const json_t *json, struct compute_job *job, struct erro
         return error_set_class(err, ERROR_INVALID, "unknown isolation '%s'", isolation);
     job->isolation = (enum compute_isolation)r;
     if ((r = json_get_bool(json, "files", &job->files, err)) < 0 ||
+        (r = json_get_bool(json, "pool", &job->pool, err)) < 0 ||
         (r = json_get_bool(json, "terminal", &job->terminal, err)) < 0 ||
         (r = json_get_bool(json, "open_stdin", &job->open_stdin, err)) < 0 ||
         (r = json_get_bool(json, "stdin_once", &job->stdin_once, err)) < 0 ||
@@ -228,7 +229,7 @@ static int check(const struct compute_job *job, struct error *err)
         missing = "runtime_dir";
     else if (job->isolation == COMPUTE_PROCESS && string_is_empty(job->target))
         missing = "target";
-    else if (job->isolation == COMPUTE_HYPERV && string_is_empty(job->scratch))
+    else if (job->isolation == COMPUTE_HYPERV && !job->pool && string_is_empty(job->scratch))
         missing = "scratch";
     else if (job->isolation == COMPUTE_HYPERV && job->uid == 0)
         missing = "uid";
@@ -290,6 +291,7 @@ static int write_members(json_t *json, const struct compute_job *job)
         json_put_bool(json, "files", job->files) < 0 ||
         json_put_string(json, "convert", convert_names[job->convert]) < 0 ||
         json_put_i64(json, "convert_max", (int64_t)job->convert_max) < 0 ||
+        json_put_bool(json, "pool", job->pool) < 0 ||
         json_put_bool(json, "terminal", job->terminal) < 0 ||
         json_put_bool(json, "open_stdin", job->open_stdin) < 0 ||
         json_put_bool(json, "stdin_once", job->stdin_once) < 0 ||

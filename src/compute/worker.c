@@ -21,8 +21,9 @@
 enum { CODE_NOT_FOUND = 127, CODE_NOT_EXECUTABLE = 126, CODE_NOT_STARTED = 128, CODE_LOST = 137 };
 
 static const char *const status_names[] = {
-    [WORKER_IDLE] = "idle",     [WORKER_STARTING] = "starting", [WORKER_RUNNING] = "running",
-    [WORKER_ENDING] = "ending", [WORKER_EXITED] = "exited",
+    [WORKER_BOOTING] = "booting",   [WORKER_POOLED] = "pooled",   [WORKER_IDLE] = "idle",
+    [WORKER_STARTING] = "starting", [WORKER_RUNNING] = "running", [WORKER_ENDING] = "ending",
+    [WORKER_EXITED] = "exited",
 };
 _Static_assert(sizeof(status_names) / sizeof(status_names[0]) == WORKER_STATUS_MAX,
                "a status lacks a name");
@@ -65,7 +66,8 @@ static void deadline_passed(struct loop_source *source, uint32_t events)
     case WORKER_DEADLINE_BOOT:
         (void)error_set_class(&error, ERROR_UNAVAILABLE, "the utility VM did not answer in time");
         worker_quote_console(worker, &error);
-        worker_start_failed(worker, &error);
+        if (!worker_pool_lost(worker, &error))
+            worker_start_failed(worker, &error);
         break;
     case WORKER_DEADLINE_STOP:
         worker_kill(worker, "stopped with its worker");
@@ -96,8 +98,12 @@ void worker_await_client(struct worker *worker)
 {
     bool files = worker->job->files;
 
-    if (worker->n_clients == 0 &&
-        (worker->status == WORKER_IDLE || (files && worker->status == WORKER_RUNNING)))
+    /* A pooled VM is its engine's: when that has gone, it has no use. */
+    if (worker->n_clients == 0 && worker->status < WORKER_IDLE && worker->last_serial > 0)
+        worker->done = true;
+    else if (worker->n_clients == 0 &&
+             (worker->status < WORKER_IDLE || worker->status == WORKER_IDLE ||
+              (files && worker->status == WORKER_RUNNING)))
         worker_set_deadline(worker, WORKER_DEADLINE_IDLE,
                             files ? WORKER_FILES_IDLE_MS : WORKER_IDLE_MS);
 }
@@ -226,7 +232,7 @@ void worker_kill(struct worker *worker, const char *reason)
 {
     struct error error = ERROR_INIT;
 
-    if (worker->status == WORKER_IDLE) {
+    if (worker->status <= WORKER_IDLE) {
         worker->done = true;
         return;
     }
@@ -314,6 +320,13 @@ static int write_pid(const struct worker *worker, struct error *err)
     return file_replace(AT_FDCWD, path, text, (size_t)n, 0644, err);
 }
 
+int worker_open_runtime(struct worker *worker, struct error *err)
+{
+    int r = write_pid(worker, err);
+
+    return r < 0 ? r : worker_listen(worker, err);
+}
+
 static int open_worker(struct worker *worker, const char *directory, struct error *err)
 {
     CLEANUP_FREE char *path = path_join(directory, "worker.json");
@@ -324,8 +337,9 @@ static int open_worker(struct worker *worker, const char *directory, struct erro
     if ((r = compute_job_read(path, &worker->job, err)) < 0 ||
         (r = path_make_dirs(worker->job->runtime_dir, 0700, err)) < 0 ||
         (r = log_file_open(&worker->log, &worker->job->log, err)) < 0 ||
-        (r = write_pid(worker, err)) < 0 || (r = worker_listen(worker, err)) < 0)
+        (r = worker_open_runtime(worker, err)) < 0)
         return r;
+    worker->status = worker->job->pool ? WORKER_BOOTING : WORKER_IDLE;
     worker_await_client(worker);
     return 0;
 }
@@ -340,6 +354,7 @@ int worker_new(struct loop *loop, const char *directory, worker_log_function *lo
     worker->loop = loop;
     worker->log_function = log;
     worker->log_data = log_data;
+    worker->status = WORKER_IDLE;
     worker->listener = worker->timer = worker->stall_timer = (struct loop_source)LOOP_SOURCE_INIT;
     worker->log.fd = -EBADF;
     list_init(&worker->clients);

@@ -60,6 +60,13 @@ enum {
 /* For worker.log: one line that somebody should see. */
 typedef void worker_log_function(const char *text, void *data);
 
+/* Says where the program's own arguments are, which ps(1) shows; without this they stay as they
+ * are.
+ */
+void worker_keep_arguments(int argc, char **argv);
+/* Makes `directory`, as much of it as there is room for, the argument that is shown. */
+void worker_set_title(const char *directory);
+
 /* Reads <directory>/worker.json, makes runtime_dir, listens. */
 int worker_new(struct loop *loop, const char *directory, worker_log_function *log, void *log_data,
                struct worker **ret, struct error *err);

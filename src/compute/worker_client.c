@@ -63,6 +63,35 @@ static int op_start(struct worker_client *client, uint64_t id, json_t *request, 
     return 1;
 }
 
+static int op_boot(struct worker_client *client, uint64_t id, json_t *request, json_t **ret,
+                   struct error *err)
+{
+    (void)request;
+    (void)ret;
+    int r = worker_pool_boot(client, id, err);
+    return r < 0 ? r : 1;
+}
+
+static int op_adopt(struct worker_client *client, uint64_t id, json_t *request, json_t **ret,
+                    struct error *err)
+{
+    (void)id;
+    (void)ret;
+    return worker_pool_adopt(client, request, err);
+}
+
+static int op_drop(struct worker_client *client, uint64_t id, json_t *request, json_t **ret,
+                   struct error *err)
+{
+    (void)id;
+    (void)request;
+    (void)ret;
+    (void)err;
+    if (client->worker->status == WORKER_IDLE)
+        worker_pool_drop(client->worker);
+    return 0;
+}
+
 static int op_attach(struct worker_client *client, uint64_t id, json_t *request, json_t **ret,
                      struct error *err)
 {
@@ -145,22 +174,26 @@ static const struct {
     const char *name;
     int (*serve)(struct worker_client *client, uint64_t id, json_t *request, json_t **ret,
                  struct error *err);
+    bool pooled; /* also while the worker has no container */
 } ops[] = {
-    {"start", op_start},
-    {"attach", op_attach},
-    {"state", op_state},
-    {"wait", op_wait},
-    {"kill", op_kill},
-    {"exec", op_forward},
-    {"signal", op_forward},
-    {"resize", op_forward},
-    {"processes", op_forward},
-    {"update", op_update},
-    {"freeze", op_forward},
-    {"stat-path", op_forward},
-    {"archive-read", op_forward},
-    {"archive-write", op_forward},
-    {"changes", op_forward},
+    {"boot", op_boot, true},
+    {"drop", op_drop, false},
+    {"adopt", op_adopt, true},
+    {"start", op_start, false},
+    {"attach", op_attach, false},
+    {"state", op_state, true},
+    {"wait", op_wait, false},
+    {"kill", op_kill, true},
+    {"exec", op_forward, false},
+    {"signal", op_forward, false},
+    {"resize", op_forward, false},
+    {"processes", op_forward, false},
+    {"update", op_update, false},
+    {"freeze", op_forward, false},
+    {"stat-path", op_forward, false},
+    {"archive-read", op_forward, false},
+    {"archive-write", op_forward, false},
+    {"changes", op_forward, false},
 };
 
 static void handle_request(struct wire_connection *connection, uint64_t id, const char *op,
@@ -174,7 +207,9 @@ static void handle_request(struct wire_connection *connection, uint64_t id, cons
 
     while (i < sizeof(ops) / sizeof(ops[0]) && !string_equal(ops[i].name, op))
         i++;
-    if (i < sizeof(ops) / sizeof(ops[0]))
+    if (i < sizeof(ops) / sizeof(ops[0]) && client->worker->status < WORKER_IDLE && !ops[i].pooled)
+        r = error_set_class(&error, ERROR_CONFLICT, "there is no container yet");
+    else if (i < sizeof(ops) / sizeof(ops[0]))
         r = ops[i].serve(client, id, request, &answer, &error);
     else
         r = error_set_class(&error, ERROR_NOT_IMPLEMENTED, "unknown operation '%s'", op);

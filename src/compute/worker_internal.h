@@ -20,6 +20,8 @@ struct worker_shares;
 struct worker_convert;
 
 enum worker_status {
+    WORKER_BOOTING, /* worker_pool.c: no container is known yet */
+    WORKER_POOLED,
     WORKER_IDLE,
     WORKER_STARTING,
     WORKER_RUNNING,
@@ -37,6 +39,9 @@ enum worker_deadline {
     WORKER_DEADLINE_POWER_OFF,
     WORKER_DEADLINE_DRAIN,
 };
+
+/* A pooled VM gets its container's disks and NIC. */
+enum worker_plug { WORKER_NOT_PLUGGED, WORKER_PLUGGING, WORKER_PLUGGED, WORKER_UNFIT };
 
 struct worker_client {
     struct list node;
@@ -85,6 +90,11 @@ struct worker {
     struct worker_convert *convert;
     struct error lost; /* why the link or the VM was lost, found in a handler */
 
+    /* of the pool */
+    uint64_t booter; /* serial of the client that asked for the boot, 0: it was answered */
+    uint64_t boot_id;
+    enum worker_plug plug;
+
     /* start */
     uint64_t starter; /* serial of the client that asked */
     uint64_t start_id;
@@ -109,6 +119,8 @@ struct worker {
 void worker_note(struct worker *worker, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void worker_set_deadline(struct worker *worker, enum worker_deadline deadline, unsigned ms);
+/* Writes worker.pid and listens, in the job's runtime directory. */
+int worker_open_runtime(struct worker *worker, struct error *err);
 /* The container is over: 137 and `reason`, unless a record was complete already. */
 void worker_lose(struct worker *worker, const struct error *reason);
 /* Nobody is connected: it waits for a while and ends. */
@@ -132,13 +144,29 @@ void worker_broadcast(struct worker *worker, const char *name, json_t *members);
 json_t *worker_exit_event(const struct worker *worker);
 bool worker_clients_drained(const struct worker *worker);
 
+/* worker_pool.c */
+int worker_pool_boot(struct worker_client *client, uint64_t id, struct error *err);
+int worker_pool_adopt(struct worker_client *client, json_t *request, struct error *err);
+/* The agent of a pooled VM has said hello. */
+void worker_pool_booted(struct worker *worker);
+/* The link or the VM is lost. False when the worker has its VM not from the pool, or when its
+ * container runs already: then that is lost. */
+bool worker_pool_lost(struct worker *worker, const struct error *reason);
+/* Ends the VM of a container that waits for its start, which then boots another one. */
+void worker_pool_drop(struct worker *worker);
+/* At a start: 1 when the VM is there and will be used; 0: it must be booted. */
+int worker_pool_place(struct worker *worker);
+
 /* worker_place.c */
+char *worker_console_path(const struct compute_job *job);
 int worker_place(struct worker *worker, struct error *err);
 void worker_displace(struct worker *worker);
 /* Adds the end of the guest's console to the error's message. */
 void worker_quote_console(const struct worker *worker, struct error *error);
 
 /* worker_link.c */
+/* Sends create, or files; the link is ready. */
+void worker_create(struct worker *worker);
 int worker_link_open(struct worker *worker, int fd, bool own, const char *peer, struct error *err);
 
 /* worker_stream.c */

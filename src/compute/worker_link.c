@@ -4,12 +4,14 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/path.h"
+#include "base/random.h"
 #include "base/strings.h"
 #include "base/timestamp.h"
 #include "compute/worker_internal.h"
 #include "compute/worker_proxy.h"
 #include "compute/worker_shares.h"
 #include "sandbox/guest.h"
+#include "sandbox/guest_identity.h"
 #include "vm/vm.h"
 
 #include <errno.h>
@@ -137,6 +139,22 @@ static int read_config(const struct worker *worker, json_t **ret, struct error *
     return r < 0 ? error_wrap(err, r, "%s", path) : 0;
 }
 
+/* Random bytes for a kernel that may know no others than its twins do. */
+static int put_seed(json_t *request)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t bytes[GUEST_SEED_SIZE];
+    char text[2 * GUEST_SEED_SIZE + 1];
+
+    random_bytes(bytes, sizeof(bytes));
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        text[2 * i] = digits[bytes[i] >> 4];
+        text[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    text[sizeof(text) - 1] = '\0';
+    return json_put_string(request, "seed", text);
+}
+
 /* plan: of the container's streams; NULL: for `files`. */
 static int make_create(struct worker *worker, json_t *plan, json_t **ret, struct error *err)
 {
@@ -153,6 +171,8 @@ static int make_create(struct worker *worker, json_t *plan, json_t **ret, struct
                         (json_int_t)timestamp_now());
     if (!request || (plan && (json_put(request, "interfaces", interfaces_of(job)) < 0 ||
                               json_put(request, "streams", json_incref(plan)) < 0)))
+        return error_oom(err);
+    if (guest && put_seed(request) < 0)
         return error_oom(err);
     if (guest && vm_resizes_memory(job->engine) &&
         json_put_i64(request, "memory", (int64_t)worker_memory(job)) < 0)
@@ -262,16 +282,13 @@ static void mount_files(struct worker *worker)
         worker_start_failed(worker, &error);
 }
 
-static void handle_ready(struct wire_connection *connection, void *data)
+void worker_create(struct worker *worker)
 {
-    struct worker *worker = data;
     CLEANUP_JSON json_t *plan = NULL;
     struct error error = ERROR_INIT;
     json_t *request = NULL;
     int r;
 
-    if (worker->status != WORKER_STARTING)
-        return;
     trace_now(&worker->trace, TRACE_LINK);
     if (worker->job->convert) {
         worker_convert_start(worker);
@@ -284,11 +301,22 @@ static void handle_ready(struct wire_connection *connection, void *data)
     plan = worker_streams_plan(worker);
     r = plan ? make_create(worker, plan, &request, &error) : error_oom(&error);
     if (r >= 0)
-        r = wire_connection_request(connection, "create", request, created, worker, &error);
+        r = wire_connection_request(worker->link, "create", request, created, worker, &error);
     if (r >= 0)
         r = worker_streams_open(worker, plan, &error);
     if (r < 0)
         worker_start_failed(worker, &error);
+}
+
+static void handle_ready(struct wire_connection *connection, void *data)
+{
+    struct worker *worker = data;
+
+    (void)connection;
+    if (worker->status == WORKER_BOOTING)
+        worker_pool_booted(worker);
+    else if (worker->status == WORKER_STARTING)
+        worker_create(worker);
 }
 
 /* --- events --- */
@@ -346,7 +374,9 @@ static void handle_event(struct wire_connection *connection, const char *name, j
     struct worker *worker = data;
     const char *text;
 
-    if (string_equal(name, "exit")) {
+    if (worker->status <= WORKER_IDLE && !string_equal(name, "log")) {
+        wire_connection_violation(connection, "an event of a container that does not run");
+    } else if (string_equal(name, "exit")) {
         handle_exit(worker, event);
     } else if (string_equal(name, "ended")) {
         text = json_string_value(json_object_get(event, "exec"));
@@ -371,6 +401,8 @@ static void handle_closed(struct wire_connection *connection, const struct error
 
     (void)connection;
     worker->link = wire_connection_free(worker->link);
+    if (worker_pool_lost(worker, reason))
+        return;
     if (worker->status >= WORKER_ENDING && worker->vm && !worker->vm_ended)
         return; /* a VM that powers off closes the link first; its end is waited for */
     if (worker->vm && !worker->vm_ended && reason->code == -ECONNRESET) {

@@ -66,15 +66,17 @@ static void vm_has_ended(struct vm *vm, bool clean, const char *reason, void *da
         return;
     }
     (void)error_set(&error, -ECONNRESET, "utility VM ended: %s", reason);
-    if (worker->status == WORKER_STARTING)
+    if (worker->status == WORKER_STARTING || worker->status == WORKER_BOOTING)
         worker_quote_console(worker, &error);
+    if (worker_pool_lost(worker, &error))
+        return;
     worker_lose(worker, &error);
 }
 
 static const struct vm_events vm_events_template = {.ended = vm_has_ended};
 
 /* What the container's last run left there is not overwritten for its files' sake. */
-static char *console_path(const struct compute_job *job)
+char *worker_console_path(const struct compute_job *job)
 {
     return path_join(job->files ? job->runtime_dir : job->directory, "console.log");
 }
@@ -99,7 +101,7 @@ static int fill_disks(const struct compute_job *job, struct vm_config *config, s
 static int place_vm(struct worker *worker, struct error *err)
 {
     const struct compute_job *job = worker->job;
-    CLEANUP_FREE char *console = console_path(job);
+    CLEANUP_FREE char *console = worker_console_path(job);
     CLEANUP_FREE char *runtime = path_join(job->runtime_dir, "vm");
     struct vm_events events = vm_events_template;
     int r;
@@ -124,8 +126,12 @@ static int place_vm(struct worker *worker, struct error *err)
         .gid = (gid_t)job->uid,
     };
     events.data = worker;
+    if (job->pool)
+        config.pooled = true;
+    else if ((r = fill_disks(job, &config, err)) < 0)
+        return r;
     if ((job->convert && (r = worker_convert_prepare(job, err)) < 0) ||
-        (r = fill_disks(job, &config, err)) < 0 || (r = worker_shares_open(worker, err)) < 0 ||
+        (r = worker_shares_open(worker, err)) < 0 ||
         (r = path_remove_tree(AT_FDCWD, runtime, err)) < 0 ||
         (r = path_make_dirs(runtime, 0700, err)) < 0)
         return r;
@@ -152,7 +158,7 @@ int worker_place(struct worker *worker, struct error *err)
     case COMPUTE_PROCESS:
         return place_process(worker, err);
     case COMPUTE_HYPERV:
-        return place_vm(worker, err);
+        return worker_pool_place(worker) ? 0 : place_vm(worker, err);
     case COMPUTE_ISOLATION_MAX:
         break;
     }
@@ -187,7 +193,7 @@ static void make_line(char *text)
 
 void worker_quote_console(const struct worker *worker, struct error *error)
 {
-    CLEANUP_FREE char *path = console_path(worker->job);
+    CLEANUP_FREE char *path = worker_console_path(worker->job);
     char tail[WORKER_CONSOLE_TAIL + 1];
     struct error whole = ERROR_INIT;
     struct stat status;

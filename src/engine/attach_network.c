@@ -82,6 +82,7 @@ static void endpoint_spec(const struct container *container, struct net_endpoint
         .kind = endpoint_kind(container),
         .address = container->address,
         .owner = container->vm_uid,
+        .peer_netns = container->peer_netns,
     };
 }
 

@@ -237,9 +237,7 @@ static int make_target(struct conversion *conversion, const char *path, struct e
         return mkdir(path, 0755) < 0 ? error_set_errno(err, -errno, "cannot make %s", path) : 0;
     CLEANUP_FREE char *templates = string_format("%s/scratch", container->engine->config.root);
     int r = templates ? engine_storage_size(shadow->host_config, &size, err) : error_oom(err);
-    return r < 0 ? r
-                 : vm_scratch_create(templates, path, size, shadow->vm_uid, (gid_t)shadow->vm_uid,
-                                     err);
+    return r < 0 ? r : vm_scratch_create(templates, path, size, 0, 0, err);
 }
 
 /* A VM for the files: it needs neither the container's memory nor its share of the processors. */
@@ -348,7 +346,8 @@ static int make_layer(struct conversion *conversion, struct error *err)
     int r;
     if (!target || !final)
         return error_oom(err);
-    if ((in && (r = container_lease_uid(conversion->shadow, err)) < 0) ||
+    if ((in && (r = engine_lease_uid(container->engine, container->id, &conversion->shadow->vm_uid,
+                                     err)) < 0) ||
         (r = path_make_dirs(conversion->staging, 0700, err)) < 0 ||
         (r = path_make_dirs(conversion->runtime, 0700, err)) < 0 ||
         (r = make_target(conversion, target, err)) < 0 ||

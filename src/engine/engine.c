@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "base/strings.h"
 #include "base/timestamp.h"
+#include "engine/pool.h"
 #include "engine/private.h"
 #include "engine/store.h"
 #include "engine/volume.h"
@@ -154,6 +155,9 @@ static int open_all(struct engine *engine, const struct engine_config *config, s
     /* Nothing is heard of the workers before the table is whole. */
     if ((r = engine_watch_open(engine, err)) < 0 || (r = engine_recover(engine, err)) < 0)
         return r;
+    /* Before a container that is started again leases what it had. */
+    if ((r = engine_pool_open(engine, &engine->pool, err)) < 0)
+        return r;
     return engine_watch_start(engine, err);
 }
 
@@ -191,6 +195,7 @@ struct engine *engine_close(struct engine *engine)
 {
     if (!engine)
         return NULL;
+    engine->pool = engine_pool_close(engine->pool);
     /* The loop thread hands tasks to the janitor, so it goes first. */
     if (engine->loop)
         engine_watch_stop(engine);

@@ -38,6 +38,8 @@ struct image_store;
 #define ENGINE_API_VERSION "1.50"
 #define ENGINE_API_VERSION_MIN "1.41"
 
+enum { ENGINE_POOL_MAX = 64 };
+
 enum engine_vm_choice { ENGINE_VM_AUTO = -1 }; /* otherwise enum vm_engine */
 
 struct engine_config {
@@ -60,6 +62,7 @@ struct engine_config {
     unsigned vm_uid_count;
     char *const *log_opts;      /* default "max-size=..", strv */
     const char *log_driver;     /* "json-file" or "none" */
+    unsigned vm_pool;           /* utility VMs that are kept ready, at most ENGINE_POOL_MAX */
     uint64_t memory_default;    /* of a utility VM; 0: VM_MEMORY_DEFAULT */
     uint64_t memory_overcommit; /* sum of VMs' limits to the host's memory, in 1/1024; 0: any */
 };

@@ -29,6 +29,12 @@ static char *files_runtime_dir(const struct container *container)
     return string_format("%s/files/%s", container->engine->config.state, container->id);
 }
 
+bool container_files_exist(const struct container *container)
+{
+    CLEANUP_FREE char *runtime = files_runtime_dir(container);
+    return !runtime || access(runtime, F_OK) == 0;
+}
+
 void container_files_forget(const struct container *container)
 {
     CLEANUP_FREE char *runtime = files_runtime_dir(container);
@@ -151,6 +157,18 @@ static int start_worker(struct container *container, const char *runtime,
     return 0;
 }
 
+/* The worker of a container that waits for its start may have a VM from the pool, with the disk
+ * that is to be another's now. */
+static int drop_vm(const struct container *container)
+{
+    struct compute_client *client = NULL;
+    int r = compute_client_connect(container->runtime_dir, &client, NULL);
+    if (r == 0)
+        r = compute_client_call(client, "drop", NULL, NULL, NULL);
+    compute_client_free(client);
+    return r;
+}
+
 /* One that still serves, or a new one. [operation] */
 static int find_files_worker(struct container *container, struct compute_client **ret,
                              struct error *err)
@@ -170,6 +188,7 @@ static int find_files_worker(struct container *container, struct compute_client 
         }
         compute_client_free(client);
     }
+    (void)drop_vm(container);
     int r = container_files_end(container, 0, err); /* it is ending, or an earlier hulld's */
     return r < 0 ? r : start_worker(container, runtime, ret, err);
 }

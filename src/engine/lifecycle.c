@@ -12,6 +12,7 @@
 #include "base/timestamp.h"
 #include "compute/client.h"
 #include "engine/admission.h"
+#include "engine/pool.h"
 #include "engine/private.h"
 #include "engine/volume.h"
 #include "image/image.h"
@@ -121,6 +122,7 @@ static int start_locked(struct container *container, struct error *err)
             container->error[0] = '\0';
         }
         r = start_in_worker(container, &pid, &failure);
+        engine_pool_refill(container->engine->pool);
     }
     if (r < 0) {
         start_failed(container, &failure);

@@ -18,6 +18,7 @@
 #include "compute/exit_record.h"
 #include "compute/job.h"
 #include "engine/attach_network.h"
+#include "engine/pool.h"
 #include "engine/private.h"
 #include "engine/resources.h"
 #include "engine/shares.h"
@@ -70,26 +71,23 @@ int engine_storage_size(const json_t *host_config, uint64_t *ret, struct error *
     return 0;
 }
 
-/* Ids of its own for the VM, named by the first; kept until the container is removed, so that its
- * disk stays its own. */
-int container_lease_uid(struct container *container, struct error *err)
+int engine_lease_uid(struct engine *engine, const char *owner, uid_t *ret, struct error *err)
 {
-    struct engine *engine = container->engine;
     uint32_t uid;
-    if (store_lease_find(engine->store, "uid", container->id, &uid) == 0) {
-        container->vm_uid = uid;
+    if (store_lease_find(engine->store, "uid", owner, &uid) == 0) {
+        *ret = uid;
         return 0;
     }
     for (unsigned i = 0; i < engine->config.vm_uid_count; i++) {
         uid = engine->config.vm_uid_first + i * VM_JAIL_IDS;
         if (store_lease_is_taken(engine->store, "uid", uid))
             continue;
-        int r = store_lease_take(engine->store, "uid", uid, container->id, err);
+        int r = store_lease_take(engine->store, "uid", uid, owner, err);
         if (r == -EEXIST)
             continue; /* another thread was faster */
         if (r < 0)
             return r;
-        container->vm_uid = uid;
+        *ret = uid;
         return 0;
     }
     return error_set(err, -ENOSPC, "all %u ranges of user ids for utility VMs (from %u) are in use",
@@ -106,10 +104,13 @@ static int prepare_scratch(struct container *container, struct compute_job *job,
     CLEANUP_FREE char *templates = string_format("%s/scratch", container->engine->config.root);
     if (!job->scratch || !templates)
         return error_oom(err);
+    /* Root's, and not the VM's user's: that changes, and what is plugged into a running VM is
+     * mapped to it from root (vm/share.h). */
     if (access(job->scratch, F_OK) == 0)
-        return 0;
-    r = vm_scratch_create(templates, job->scratch, size, container->vm_uid,
-                          (gid_t)container->vm_uid, err);
+        return chown(job->scratch, 0, 0) < 0
+                   ? error_set_errno(err, -errno, "cannot own '%s'", job->scratch)
+                   : 0;
+    r = vm_scratch_create(templates, job->scratch, size, 0, 0, err);
     return r < 0 ? error_wrap(err, r, "writable layer") : 0;
 }
 
@@ -231,7 +232,7 @@ int container_job_files(struct container *container, struct compute_job *job, st
         container_mark(container, TRACE_LAYERS);
     if (!guest)
         return prepare_overlay(container, job, err);
-    if ((r = container_lease_uid(container, err)) < 0 ||
+    if ((r = engine_lease_uid(container->engine, container->id, &container->vm_uid, err)) < 0 ||
         (r = container_job_vm(container, job, err)) < 0 ||
         (r = engine_shares_add(container, job, err)) < 0)
         return r;
@@ -267,10 +268,11 @@ static int write_job(struct container *container, struct error *err)
 
 /* --- the worker --- */
 
-static int connect_worker(struct container *container, struct error *err)
+/* Consumes the connection, if there is one already. */
+static int connect_worker(struct container *container, struct compute_client *client,
+                          struct error *err)
 {
-    struct compute_client *client = NULL;
-    int r = compute_client_connect(container->runtime_dir, &client, err);
+    int r = client ? 0 : compute_client_connect(container->runtime_dir, &client, err);
     if (r < 0)
         return r;
     return engine_watch_container(container->engine, container, client, err);
@@ -284,9 +286,10 @@ static void end_worker(const struct process *worker)
         (void)poll(&gone, 1, WORKER_END_MS);
 }
 
-static int start_worker(struct container *container, struct error *err)
+static int start_worker(struct container *container, struct pooled_vm *vm, struct error *err)
 {
-    pid_t pid = 0;
+    struct compute_client *client = NULL;
+    pid_t pid = vm ? pooled_vm_worker(vm) : 0;
     int r;
     {
         /* On disk before the worker is there: an engine that is killed meanwhile is followed by one
@@ -298,8 +301,9 @@ static int start_worker(struct container *container, struct error *err)
     }
     if (r < 0)
         return r;
-    r = compute_worker_spawn(container->engine->config.worker_program, container->directory,
-                             container->runtime_dir, &pid, err);
+    r = vm ? pooled_vm_adopt(vm, container, &client, err)
+           : compute_worker_spawn(container->engine->config.worker_program, container->directory,
+                                  container->runtime_dir, &pid, err);
     if (r < 0)
         return r;
     CLEANUP(process_release) struct process worker = PROCESS_INIT;
@@ -309,7 +313,7 @@ static int start_worker(struct container *container, struct error *err)
         container->worker_pid = pid;
         container->worker_spent = false;
     }
-    r = connect_worker(container, err);
+    r = connect_worker(container, client, err);
     if (r < 0)
         end_worker(&worker);
     return r;
@@ -330,18 +334,16 @@ static int find_worker(struct container *container, struct error *err)
     return 0;
 }
 
-int container_prepare(struct container *container, struct error *err)
+static int prepare_run(struct container *container, struct pooled_vm *vm, struct error *err)
 {
-    int r = find_worker(container, err);
-    if (r != 0)
-        return r < 0 ? r : 0;
-    container_cleanup(container); /* of the last run, if the janitor was not there yet */
-    r = path_make_dirs(container->runtime_dir, 0700, err);
+    int r = path_make_dirs(container->runtime_dir, 0700, err);
     if (r < 0)
         return r;
     (void)exit_record_remove(container->directory);
     container_trace_begin(container);
+    container->peer_netns = vm ? pooled_vm_netns(vm) : 0;
     r = write_job(container, err);
+    container->peer_netns = 0;
     if (r == 0)
         r = container_volumes_mount(container, err);
     if (r == 0)
@@ -351,7 +353,7 @@ int container_prepare(struct container *container, struct error *err)
     if (r == 0)
         container_mark(container, TRACE_CONFIG);
     if (r == 0)
-        r = start_worker(container, err);
+        r = start_worker(container, vm, err);
     if (r == 0)
         container_mark(container, TRACE_WORKER);
     if (r < 0) {
@@ -363,6 +365,25 @@ int container_prepare(struct container *container, struct error *err)
         container_cleanup(container);
     }
     return r;
+}
+
+int container_prepare(struct container *container, struct error *err)
+{
+    struct error unfit = ERROR_INIT;
+    struct pooled_vm *vm = NULL;
+    int r = find_worker(container, err);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    container_cleanup(container); /* of the last run, if the janitor was not there yet */
+    vm = engine_pool_take(container);
+    if (vm && prepare_run(container, vm, &unfit) == 0) {
+        pooled_vm_free(vm);
+        return 0;
+    }
+    /* Whatever it was, it may have been the VM. */
+    if (vm)
+        pooled_vm_end(vm);
+    return prepare_run(container, NULL, err);
 }
 
 /* What a worker that was killed could not take away itself. */

@@ -14,6 +14,7 @@ struct compute_client;
 struct event_bus;
 struct image_store;
 struct janitor;
+struct engine_pool;
 struct net;
 struct store;
 struct volume_table;
@@ -40,6 +41,7 @@ struct engine {
     struct net *net; /* NULL: no default bridge */
     struct event_bus *events;
     struct janitor *janitor;
+    struct engine_pool *pool;
 
     struct loop *loop;
     struct loop_source wake; /* eventfd: the loop thread has work in `adopted` */
@@ -171,15 +173,16 @@ void container_cleanup(struct container *container);
 /* Removes the container's directories, holds, leases. [operation] */
 int container_erase(struct container *container, struct error *err);
 
-/* Ids of its own for the VM, in container->vm_uid, named by the first; kept until the container is
- * removed or converted, so that its disk stays its own. */
-int container_lease_uid(struct container *container, struct error *err);
 /* Fills what a worker must know to boot the container's VM. */
 int container_job_vm(struct container *container, struct compute_job *job, struct error *err);
 
 /* Creates or replaces a file of the engine's own without fsync: it is made anew for every run. */
 int engine_write_file(const char *path, const void *data, size_t length, mode_t mode,
                       struct error *err);
+
+/* Ids of its own for a VM of `owner`, named by the first: those that it has already, or new ones.
+ */
+int engine_lease_uid(struct engine *engine, const char *owner, uid_t *ret, struct error *err);
 
 /* Fills what a worker must know to reach the container's files, and makes its writable layer if
  * there is none. [operation] */
@@ -201,6 +204,8 @@ void container_files_put(struct container *container, struct compute_client *cli
 /* Ends the one for files alone, if there is one, after waiting so long for who uses it.
  * [operation] */
 int container_files_end(struct container *container, int patience_ms, struct error *err);
+/* Is there one? It may be ending. [operation] */
+bool container_files_exist(const struct container *container);
 void container_files_forget(const struct container *container);
 
 /* --- convert.c --- */

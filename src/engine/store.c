@@ -335,6 +335,42 @@ int store_lease_release(struct store *store, const char *kind, const char *owner
     return store_run(store, statement, err, "release lease");
 }
 
+int store_lease_release_like(struct store *store, const char *kind, const char *pattern,
+                             struct error *err)
+{
+    STORE_LOCK(store);
+    CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
+    int r = store_prepare(store, "DELETE FROM lease WHERE owner GLOB ?1 AND kind = ?2", &statement,
+                          err);
+    if (r < 0)
+        return r;
+    sqlite3_bind_text(statement, 1, pattern, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 2, kind, -1, SQLITE_STATIC);
+    return store_run(store, statement, err, "release leases");
+}
+
+static int change_owner(struct store *store, const char *kind, const char *from, const char *to,
+                        struct error *err)
+{
+    STORE_LOCK(store);
+    CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
+    int r = store_prepare(store, "UPDATE lease SET owner = ?1 WHERE owner = ?2 AND kind = ?3",
+                          &statement, err);
+    if (r < 0)
+        return r;
+    sqlite3_bind_text(statement, 1, to, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 2, from, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 3, kind, -1, SQLITE_STATIC);
+    return store_run(store, statement, err, "pass lease on");
+}
+
+int store_lease_give(struct store *store, const char *kind, const char *from, const char *to,
+                     struct error *err)
+{
+    int r = store_lease_release(store, kind, to, err);
+    return r < 0 ? r : change_owner(store, kind, from, to, err);
+}
+
 bool store_lease_is_taken(struct store *store, const char *kind, uint32_t value)
 {
     STORE_LOCK(store);

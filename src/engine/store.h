@@ -49,6 +49,12 @@ int store_lease_take(struct store *store, const char *kind, uint32_t value, cons
                      struct error *err);
 int store_lease_release(struct store *store, const char *kind, const char *owner,
                         struct error *err);
+/* The same for all owners that match `pattern` (GLOB). */
+int store_lease_release_like(struct store *store, const char *kind, const char *pattern,
+                             struct error *err);
+/* What `from` has becomes `to`'s, in place of what that had. */
+int store_lease_give(struct store *store, const char *kind, const char *from, const char *to,
+                     struct error *err);
 bool store_lease_is_taken(struct store *store, const char *kind, uint32_t value);
 /* The owner's value, or -ENOENT. */
 int store_lease_find(struct store *store, const char *kind, const char *owner, uint32_t *ret);

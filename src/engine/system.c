@@ -16,6 +16,7 @@
 #include "base/strings.h"
 #include "base/timestamp.h"
 #include "base/version.h"
+#include "engine/pool.h"
 #include "engine/private.h"
 #include "engine/vm_choice.h"
 #include "image/image.h"
@@ -169,6 +170,8 @@ static int add_engine(struct engine *engine, json_t *info)
             status, json_pack("[o, s]",
                               json_sprintf("VM engine %s", vm_engine_to_string(verdicts[i].engine)),
                               verdicts[i].reason));
+    (void)json_array_append_new(status,
+                                json_pack("[s, o]", "VM pool", engine_pool_describe(engine->pool)));
     int r = json_put_string(info, "ID", engine->id);
     r = r ?: json_put_string(info, "ServerVersion", HULL_VERSION);
     r = r ?: json_put_string(info, "DockerRootDir", config->root);

@@ -11,10 +11,6 @@
 #include "net/state.h"
 #include <net/if.h>
 
-enum {
-    SYSCTL_PATH_MAX = 128,
-};
-
 /* --- records --- */
 
 struct net *net_lock(struct net *net)
@@ -98,7 +94,7 @@ int net_links_delete(struct netlink *netlink, const struct net_endpoint *names, 
 }
 
 static int create_veth(struct net *net, struct netlink *netlink, const struct net_record *record,
-                       unsigned mtu, struct error *err)
+                       unsigned mtu, int peer_netns, struct error *err)
 {
     /* The peer of a packet socket must not have the guest's own MAC: the host's stack would take
      * the frames for the guest as its own and route them once more. */
@@ -109,45 +105,19 @@ static int create_veth(struct net *net, struct netlink *netlink, const struct ne
         .peer_mac = own ? record->names.mac : NULL,
         .mtu = mtu,
         .master = net->bridge_index,
-        .peer_netns_fd = -EBADF,
+        .peer_netns_fd = peer_netns,
         .up = true,
     };
 
     return netlink_add_veth(netlink, &veth, err);
 }
 
-/* Takes IPv6 from an interface before it is up. Without IPv6 in the kernel there is nothing to do.
- */
-static int disable_ipv6(const char *name, struct error *err)
+static int prepare_socket_pair(const struct net_record *record, int peer_netns, struct error *err)
 {
-    char path[SYSCTL_PATH_MAX];
-    struct error why = ERROR_INIT;
-    int r;
+    int r = netdevice_disable_offloads(record->names.host, err);
 
-    (void)snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
-    r = file_write(AT_FDCWD, path, "1", &why);
-    return r < 0 && r != -ENOENT ? error_copy(err, &why) : 0;
-}
-
-static int prepare_socket_peer(struct netlink *netlink, const struct net_record *record,
-                               struct error *err)
-{
-    struct netlink_link link;
-    int r = netlink_find_name(netlink, record->names.guest, &link, err);
-
-    if (r == 0)
-        r = disable_ipv6(record->names.guest, err);
-    if (r == 0)
-        r = netdevice_disable_offloads(record->names.host, err);
-    if (r == 0)
-        r = netdevice_disable_offloads(record->names.guest, err);
-    /* Without NOARP the host would answer for its own addresses here too, with another MAC. */
-    if (r == 0)
-        r = netlink_set(
-            netlink, link.index,
-            &(struct netlink_change){.flags = IFF_UP | IFF_NOARP, .flags_mask = IFF_UP | IFF_NOARP},
-            err);
-    return r;
+    /* In another namespace its user does it. */
+    return r < 0 || peer_netns >= 0 ? r : netdevice_prepare_socket_peer(record->names.guest, err);
 }
 
 static int create_tap(struct net *net, struct netlink *netlink, const struct net_record *record,
@@ -171,14 +141,15 @@ static int create_kind(struct net *net, struct netlink *netlink, const struct ne
                        const struct net_endpoint_spec *spec, struct error *err)
 {
     unsigned mtu = spec->mtu ? spec->mtu : net->mtu;
+    int peer_netns = spec->peer_netns > 0 ? spec->peer_netns : -EBADF;
     int r;
 
     switch (spec->kind) {
     case NET_ENDPOINT_PROCESS:
-        return create_veth(net, netlink, record, mtu, err);
+        return create_veth(net, netlink, record, mtu, -EBADF, err);
     case NET_ENDPOINT_SOCKET:
-        r = create_veth(net, netlink, record, mtu, err);
-        return r == 0 ? prepare_socket_peer(netlink, record, err) : r;
+        r = create_veth(net, netlink, record, mtu, peer_netns, err);
+        return r == 0 ? prepare_socket_pair(record, peer_netns, err) : r;
     case NET_ENDPOINT_TAP:
         return create_tap(net, netlink, record, spec->owner, mtu, err);
     case NET_ENDPOINT_KIND_MAX:

@@ -42,6 +42,9 @@ struct net_endpoint_spec {
     uint8_t mac[6];   /* the container's; all zero: net_mac_from_address(address) */
     unsigned mtu;     /* 0: the network's */
     uid_t owner;      /* TAP: who may attach to it */
+    /* SOCKET: a network namespace (descriptor, borrowed) in which `guest` is made, for its user to
+     * prepare (netdevice_prepare_socket_peer()); 0: the host's */
+    int peer_netns;
 };
 
 /* Plain data. */

@@ -75,7 +75,7 @@ int agent_root_from_json(const json_t *rootfs, struct sandbox_root *ret, struct 
 
 /* --- create and start --- */
 
-/* What the host says that the VM has, where it says so. */
+/* Gives the guest what the host says that it has, where it says so. */
 static int check_memory(const struct agent *agent, const json_t *request, struct error *err)
 {
     int64_t memory = 0;
@@ -83,6 +83,9 @@ static int check_memory(const struct agent *agent, const json_t *request, struct
 
     if (r < 0 || !agent->is_guest || memory <= 0)
         return r < 0 ? r : 0;
+    /* A VM that was booted before it was known what for. */
+    if (guest_memory_check(GUEST_MEMORY_FILE, (uint64_t)memory, NULL) < 0)
+        (void)guest_memory_set(GUEST_MEMORY_FILE, GUEST_MEMORY_INFO, (uint64_t)memory, NULL, NULL);
     return guest_memory_check(GUEST_MEMORY_FILE, (uint64_t)memory, err);
 }
 

@@ -1,13 +1,13 @@
-/* Disks, files, clock and hostname: what a create request brings into the VM. */
+/* Disks and files: what a create request brings into the VM. */
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/path.h"
 #include "base/strings.h"
-#include "base/timestamp.h"
 #include "sandbox/agent.h"
 #include "sandbox/guest.h"
+#include "sandbox/guest_identity.h"
 #include "sandbox/guest_internal.h"
 #include "sandbox/guest_shares.h"
 #include "sandbox/sandbox.h"
@@ -17,11 +17,9 @@
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <time.h>
 
 enum {
     DISKS_MAX = 144, /* as many as User-Mode Linux takes */
-    CLOCK_TOLERANCE_NS = 500 * 1000 * 1000,
     FILE_NAME_MAX = 64,
 };
 
@@ -161,30 +159,6 @@ void guest_unmount_disks(void)
 
 /* --- the rest --- */
 
-static int set_clock(const json_t *request, struct error *err)
-{
-    int64_t clock = 0;
-    int r = json_get_i64(request, "clock", &clock, err);
-
-    if (r <= 0 || llabs((long long)(clock - timestamp_now())) < CLOCK_TOLERANCE_NS)
-        return r;
-    const struct timespec time = {.tv_sec = clock / 1000000000, .tv_nsec = clock % 1000000000};
-    if (clock < 0 || clock_settime(CLOCK_REALTIME, &time) < 0)
-        return error_set_errno(err, clock < 0 ? -EINVAL : -errno, "setting the clock");
-    return 0;
-}
-
-static int set_hostname(const json_t *request, struct error *err)
-{
-    const char *name =
-        json_string_value(json_object_get(json_object_get(request, "config"), "hostname"));
-
-    /* The container has a UTS namespace of its own as a rule; this is for one that shares. */
-    if (!string_is_empty(name) && sethostname(name, strlen(name)) < 0)
-        return error_set_errno(err, -errno, "setting the hostname");
-    return 0;
-}
-
 static bool file_name_is_valid(const char *name)
 {
     size_t length = strlen(name);
@@ -234,9 +208,8 @@ int guest_prepare(const json_t *request, struct sandbox_root *ret, void *data, s
     int r;
 
     (void)data;
-    if ((r = set_clock(request, err)) < 0 || (r = set_hostname(request, err)) < 0 ||
-        (r = write_files(request, err)) < 0 || (r = guest_shares_mount(request, err)) < 0 ||
-        (r = guest_wait_links(request, err)) < 0 ||
+    if ((r = guest_take_identity(request, err)) < 0 || (r = write_files(request, err)) < 0 ||
+        (r = guest_shares_mount(request, err)) < 0 || (r = guest_wait_links(request, err)) < 0 ||
         (r = json_get_object(request, "rootfs", &rootfs, err)) < 0)
         return r;
     if (r == 0)
@@ -274,7 +247,7 @@ int guest_prepare_layer(const json_t *request, char **ret_directory, char **ret_
     (void)data;
     if ((r = json_get_bool(request, "receive", &receive, err)) < 0 ||
         (r = json_need_i64(request, "ring", &index, err)) < 0 ||
-        (r = await_disk(index, &ring, err)) < 0 || (r = set_clock(request, err)) < 0 ||
+        (r = await_disk(index, &ring, err)) < 0 || (r = guest_take_identity(request, err)) < 0 ||
         (r = path_make_dirs(SCRATCH_DIR, 0755, err)) < 0)
         return r;
     r = receive ? mount_scratch(request, &root, err) : mount_layer(request, &root.upper, err);

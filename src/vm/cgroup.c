@@ -330,6 +330,74 @@ int vm_cgroup_open_procs(const struct vm_cgroup *cgroup, int *ret, struct error 
     return (int)cgroup->n;
 }
 
+/* --- another name --- */
+
+static int rename_v1(struct vm_cgroup *cgroup, const char *name, struct error *err)
+{
+    for (size_t i = 0; i < cgroup->n; i++) {
+        char *old = cgroup->directories[i];
+        const char *slash = strrchr(old, '/');
+        CLEANUP_FREE char *new = string_format("%.*s/%s", (int)(slash - old), old, name);
+
+        if (!new)
+            return error_oom(err);
+        if (rename(old, new) < 0)
+            return error_set_errno(err, -errno, "cannot rename %s to %s", old, name);
+        free(old);
+        cgroup->directories[i] = TAKE_PTR(new);
+    }
+    return 0;
+}
+
+/* Until none is left: a process may start another meanwhile. */
+static int move_processes(const char *from, const char *to, struct error *err)
+{
+    CLEANUP_FREE char *source = path_join(from, "cgroup.procs");
+    CLEANUP_FREE char *target = path_join(to, "cgroup.procs");
+
+    if (!source || !target)
+        return error_oom(err);
+    for (int i = 0; i < MAKE_ROUNDS_MAX; i++) {
+        CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(CGROUP_FILE_MAX);
+        CLEANUP_STRV char **pids = NULL;
+        int r = file_read(AT_FDCWD, source, &text, err);
+
+        if (r < 0 || text.length == 0)
+            return r;
+        if (strv_split(buffer_string(&text), '\n', &pids) < 0)
+            return error_oom(err);
+        for (size_t j = 0; pids[j]; j++) {
+            r = *pids[j] ? file_write(AT_FDCWD, target, pids[j], NULL) : 0;
+            if (r < 0 && r != -ESRCH) /* it may have ended */
+                return error_set_errno(err, r, "cannot move process %s to %s", pids[j], to);
+        }
+    }
+    return error_set(err, -EBUSY, "processes keep coming in %s", from);
+}
+
+int vm_cgroup_rename(struct vm_cgroup *cgroup, const char *mount, const char *path,
+                     const struct vm_cgroup_limits *limits, struct error *err)
+{
+    CLEANUP(destroy) struct vm_cgroup new = {.n = 0};
+    const char *slash = strrchr(path, '/');
+    int r;
+
+    if (cgroup->n == 0)
+        return 0;
+    if (!exists(cgroup->directories[0], "cgroup.controllers"))
+        return rename_v1(cgroup, slash ? slash + 1 : path, err);
+    r = vm_cgroup_create(mount, path, limits, &new, err);
+    if (r == 0)
+        r = move_processes(cgroup->directories[0], new.directories[0], err);
+    if (r < 0)
+        return r;
+    (void)rmdir(cgroup->directories[0]);
+    vm_cgroup_release(cgroup);
+    *cgroup = new;
+    new = (struct vm_cgroup){.n = 0};
+    return 0;
+}
+
 /* --- looking --- */
 
 uint64_t vm_cgroup_oom_kills(const struct vm_cgroup *cgroup)

@@ -36,6 +36,12 @@ int vm_cgroup_create(const char *mount, const char *path, const struct vm_cgroup
 int vm_cgroup_change(const struct vm_cgroup *cgroup, const struct vm_cgroup_limits *limits,
                      struct error *err);
 
+/* Gives the cgroup another path, in the same directory. Version 1 renames; version 2 cannot, so
+ * there a new one is made and the processes are moved, which leaves to the old one, and so to the
+ * directory above, what memory they have until then. */
+int vm_cgroup_rename(struct vm_cgroup *cgroup, const char *mount, const char *path,
+                     const struct vm_cgroup_limits *limits, struct error *err);
+
 /* Opens cgroup.procs of each tree for writing: descriptors in ret, at most VM_CGROUP_TREES_MAX.
  * Returns how many, or -errno with none open. */
 int vm_cgroup_open_procs(const struct vm_cgroup *cgroup, int *ret, struct error *err);

@@ -43,6 +43,22 @@ int vm_console_new(const char *path, size_t max, struct vm_console **ret, struct
     return 0;
 }
 
+int vm_console_move(struct vm_console *console, const char *path, struct error *err)
+{
+    CLEANUP_CLOSE int fd =
+        open(path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    int64_t n;
+
+    if (fd < 0 || fchmod(fd, 0600) < 0)
+        return error_set_errno(err, -errno, "cannot make the console file %s", path);
+    if (lseek(console->fd, 0, SEEK_SET) < 0 || (n = fd_copy_all(console->fd, fd)) < 0)
+        return error_set(err, -EIO, "cannot copy the console's file to %s", path);
+    fd_close(console->fd);
+    console->fd = TAKE_FD(fd);
+    console->size = (size_t)n;
+    return 0;
+}
+
 struct vm_console *vm_console_free(struct vm_console *console)
 {
     if (console) {

@@ -15,6 +15,10 @@ enum { VM_CONSOLE_LINE_MAX = 256 }; /* longest line told about, with its NUL */
 int vm_console_new(const char *path, size_t max, struct vm_console **ret, struct error *err);
 struct vm_console *vm_console_free(struct vm_console *console);
 
+/* Goes on in another file, which begins with what the old one holds; that is left as it is. On
+ * failure nothing is changed. */
+int vm_console_move(struct vm_console *console, const char *path, struct error *err);
+
 /* Takes bytes of the stream. A write error (full disk) loses the bytes and nothing else. */
 void vm_console_feed(struct vm_console *console, const void *data, size_t length);
 

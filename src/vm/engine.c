@@ -115,6 +115,13 @@ bool vm_can_pool(enum vm_engine engine)
     return ops && ops->plug && ops->open_pooled_nic;
 }
 
+bool vm_nic_is_socket(enum vm_engine engine)
+{
+    const struct vm_engine_ops *ops = vm_engine_ops(engine);
+
+    return ops && ops->open_pooled_nic;
+}
+
 int vm_cpus(enum vm_engine engine, double cpus, char **ret_warning)
 {
     const struct vm_engine_ops *ops = vm_engine_ops(engine);

@@ -107,10 +107,10 @@ static int make_mount_points(const char *path)
 
 static int attach_shares(const struct vm_jail *jail)
 {
-    int r = make_mount_points(&VM_JAIL_SHARES[1]);
+    int r = make_mount_points(&VM_JAIL_DISKS[1]);
 
-    if (r == 0)
-        r = make_mount_points(&VM_JAIL_DISKS[1]);
+    if (r == 0 && jail->spec.files)
+        r = make_mount_points(&VM_JAIL_SHARES[1]);
     for (size_t i = 0; i < jail->n_shares && r == 0; i++) {
         const struct jail_share *share = &jail->shares[i];
 
@@ -153,7 +153,7 @@ static int fill_root(const struct vm_jail *jail)
         r = bind_device("/dev/null");
     if (r == 0 && jail->device)
         r = bind_device(jail->device);
-    if (r == 0 && jail->spec.files)
+    if (r == 0 && (jail->spec.files || jail->spec.disks))
         r = attach_shares(jail);
     return r;
 }
@@ -167,8 +167,8 @@ static int stage_root(const struct vm_jail *jail)
 
     umask(0);
     if (mount("tmpfs", jail->root, "tmpfs", MS_NOSUID | MS_NODEV,
-              jail->spec.files ? "size=1m,nr_inodes=1024,mode=0755"
-                               : "size=64k,nr_inodes=32,mode=0755") < 0 ||
+              jail->spec.files || jail->spec.disks ? "size=1m,nr_inodes=1024,mode=0755"
+                                                   : "size=64k,nr_inodes=32,mode=0755") < 0 ||
         chdir(jail->root) < 0)
         return -errno;
     r = fill_root(jail);

@@ -51,6 +51,9 @@ struct vm_jail_spec {
     /* Files of the host may be put below VM_JAIL_SHARES and VM_JAIL_DISKS, now (vm_jail_share())
      * or later. Such a VMM keeps the four capabilities that make it root of those files. */
     bool files;
+    /* Disks, which are root's, may be put below VM_JAIL_DISKS later. To open those takes no
+     * capability. */
+    bool disks;
     enum vm_jail_filter filter; /* which system calls it may do */
     unsigned long personality;  /* personality(2); 0: none */
     unsigned processes_max;     /* RLIMIT_NPROC: counts all processes of the uid */

@@ -37,6 +37,7 @@ struct vm {
     int nic;                      /* VM_FD_NIC */
     uint64_t memory_ceiling;
     bool pooled;
+    bool takes_shares;
     bool powered_off; /* QEMU said that the guest did that */
     char *kill_reason;
 };

@@ -242,7 +242,8 @@ static int add_shares(struct vm *vm, const struct vm_config *config, struct vm_j
         if (r < 0)
             return r;
     }
-    if (!config->shares_later)
+    vm->takes_shares = config->shares_later;
+    if (!config->shares_later && !(config->pooled && vm->ops->shares))
         return 0;
     vm->user_namespace = fd_dup(user_namespace);
     return vm->user_namespace < 0
@@ -269,6 +270,7 @@ static int spawn(struct vm *vm, const struct vm_config *config, const struct han
         .device = vm->ops->device,
         .proc = vm->ops->proc,
         .files = config->n_shares > 0 || config->shares_later,
+        .disks = config->pooled && vm->ops->shares,
         .filter = vm->ops->filter,
         .personality = vm->ops->personality,
         .processes_max = vm->ops->processes_max,
@@ -387,8 +389,6 @@ int vm_start(const struct vm_config *given, struct loop *loop, const struct vm_e
         .pooled = config->pooled,
         .nic = -EBADF,
     };
-    if (config->pooled && vm->ops->shares)
-        completed.shares_later = true;
     if (!config->memory_ceiling)
         completed.memory_ceiling = vm_engine_ceiling(vm->ops, config->memory, host_memory());
     vm->memory_ceiling = config->memory_ceiling;
@@ -460,6 +460,19 @@ int vm_limit(struct vm *vm, uint64_t memory, double cpus, struct error *err)
     struct vm_cgroup_limits limits = limits_of(vm->ops, memory, cpus);
 
     return vm_cgroup_change(&vm->cgroup, &limits, err);
+}
+
+int vm_rename(struct vm *vm, const char *cgroup, const char *console_path, uint64_t memory,
+              double cpus, struct error *err)
+{
+    struct vm_cgroup_limits limits = limits_of(vm->ops, memory, cpus);
+    int r = 0;
+
+    if (cgroup)
+        r = vm_cgroup_rename(&vm->cgroup, CGROUP_MOUNT, cgroup, &limits, err);
+    if (r == 0 && console_path)
+        r = vm_console_move(vm->console, console_path, err);
+    return r == 0 ? vm_cgroup_change(&vm->cgroup, &limits, err) : r;
 }
 
 /* --- end --- */
@@ -592,7 +605,7 @@ static int attach(struct vm *vm, unsigned index, const struct vm_share *share, b
     enum vm_share_kind kind = VM_SHARE_FILE;
     int r;
 
-    if (vm->user_namespace < 0)
+    if (vm->user_namespace < 0 || !(disk || vm->takes_shares))
         return error_set(err, -EOPNOTSUPP, "this utility VM takes no more shares");
     if (index >= VM_SHARES_MAX || vm->process.pid <= 0)
         return error_set(err, index >= VM_SHARES_MAX ? -E2BIG : -ESRCH,

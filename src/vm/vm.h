@@ -98,8 +98,8 @@ struct vm_config {
     const struct vm_share *shares;
     size_t n_shares;
     bool shares_later; /* there may be more: vm_attach_share(), vm_attach_disk() */
-    /* Started for a container that is not known yet: no disks, NIC and shares are given here, they
-     * come by vm_plug() (vm/plug.h); where the engine shares, shares_later is implied. */
+    /* Started for a container that is not known yet: no disks and NIC are given here, they come by
+     * vm_plug() (vm/plug.h). Unless with shares_later it is not for a container that has shares. */
     bool pooled;
     /* Borrowed; only with `pooled`. With `state` the guest is not booted but woken where it was
      * saved, which must have been with the same engine, files, memory and cpus; without, it boots,
@@ -142,6 +142,8 @@ int vm_attach_disk(struct vm *vm, unsigned index, const struct vm_share *disk, s
 
 /* Can a VM of this engine be started as `pooled`? */
 bool vm_can_pool(enum vm_engine engine);
+/* Is the NIC a packet socket, at one end of a veth pair? Else it is a tap device. */
+bool vm_nic_is_socket(enum vm_engine engine);
 
 /* How the guest of this engine mounts share `index`: the type of file system, and its source; NULL:
  * the engine shares nothing with its guest. */
@@ -157,6 +159,12 @@ uint64_t vm_memory_ceiling(const struct vm *vm);
  * and `cpus` processors (0: no limit) needs; without a cgroup nothing. Raise before the guest is
  * told, and lower after. -EBUSY: the VMM uses more than that now, and nothing is changed. */
 int vm_limit(struct vm *vm, uint64_t memory, double cpus, struct error *err);
+
+/* Hands a VM over to a container that was not known when it was started: its cgroup, in the same
+ * directory, and its console's file get other paths (NULL: as they are), and the limits are set as
+ * by vm_limit(). */
+int vm_rename(struct vm *vm, const char *cgroup, const char *console_path, uint64_t memory,
+              double cpus, struct error *err);
 
 /* Ends the VM at once (SIGKILL); ended() follows. `reason` becomes part of what it is told. */
 void vm_kill(struct vm *vm, const char *reason);

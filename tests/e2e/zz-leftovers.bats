@@ -10,6 +10,9 @@ setup() {
         remove_all
 }
 
+# Of the users of the VMs in the pool.
+pool_names() { ls "$HULL_WORLD/main/state/pool" 2>/dev/null | cut -c 1-32; }
+
 @test "no container is left, and each that was made is known here" {
         eq "" "$(docker ps -aq)"
         (($(grep -cE '^[0-9a-f]{64}$' "$HULL_WORLD/ids") > 0))
@@ -26,9 +29,13 @@ setup() {
 }
 
 @test "no process of any container: worker, VMM or its own" {
+        # The VMs that wait for containers to come are none of these.
         left() {
+                local pool
+                pool=$(for name in $(pool_names); do readlink "$HULL_WORLD/main/state/users/by-name/$name"; done | xargs)
                 grep -lsaf <(sort -u "$HULL_WORLD/ids") /proc/[0-9]*/cmdline
-                awk -v first="$HULL_UID_FIRST" '/^Uid:/ && $2 >= first && $2 < first + 128 * 65536 { print FILENAME }' /proc/[0-9]*/status
+                awk -v first="$HULL_UID_FIRST" -v pool=" $pool " '/^Uid:/ && $2 >= first && $2 < first + 128 * 65536 &&
+                        !index(pool, " " $2 " ") { print FILENAME }' /proc/[0-9]*/status
         } 2>/dev/null
         none() { [[ -z $(left) ]]; }
         eventually 10 none || fail "$(left)"
@@ -43,7 +50,9 @@ setup() {
 
 @test "no folder, socket or user of any container" {
         eq "" "$(ls -A "$HULL_WORLD/main/root/containers" "$HULL_WORLD/main/state/containers" | grep -E '^[0-9a-f]{64}' || true)"
-        eq "" "$(find "$HULL_WORLD/main/state/users" -type l 2>/dev/null)"
+        left() { find "$HULL_WORLD/main/state/users" -type l 2>/dev/null | grep -vE "by-uid/|$(pool_names | xargs | tr ' ' '|')"; }
+        none() { [[ -z $(left) && $(find "$HULL_WORLD/main/state/users/by-uid" -type l 2>/dev/null | wc -l) == $(pool_names | wc -l) ]]; }
+        eventually 10 none || fail "$(left)"
 }
 
 @test "the base images are whole" {

@@ -121,6 +121,8 @@ static void test_bad_values(void **state)
     expect_resolve_error("hulld --exec-opt other=x", "unrecognised exec-opt 'other'");
     expect_resolve_error("hulld --exec-opt other", "invalid exec-opt \"other\": it must be "
                                                    "KEY=VALUE");
+    expect_resolve_error("hulld --vm-pool 65",
+                         "invalid value for --vm-pool: \"65\" (it must be a number from 0 to 64)");
     expect_resolve_error("hulld --vm-engine x", "invalid value for --vm-engine: \"x\" (it must be "
                                                 "kvm, uml, tcg or auto)");
     expect_resolve_error("hulld --vm-engine uml --exec-opt vm.engine=kvm",

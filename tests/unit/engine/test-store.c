@@ -119,6 +119,20 @@ static void leases_are_exclusive_and_go_with_their_owner(void **state)
     assert_int_equal(store_lease_find(store, "uid", "b", &value), -ENOENT);
     assert_int_equal(store_container_remove(store, "a", NULL), 0);
     assert_false(store_lease_is_taken(store, "uid", 4000000000U));
+    /* Passed on, in place of what was there. */
+    assert_int_equal(store_lease_take(store, "uid", 7, "pool-1", NULL), 0);
+    assert_int_equal(store_lease_take(store, "uid", 8, "c", NULL), 0);
+    assert_int_equal(store_lease_give(store, "uid", "pool-1", "c", NULL), 0);
+    assert_int_equal(store_lease_find(store, "uid", "c", &value), 0);
+    assert_int_equal(value, 7);
+    assert_int_equal(store_lease_find(store, "uid", "pool-1", &value), -ENOENT);
+    assert_false(store_lease_is_taken(store, "uid", 8));
+    assert_int_equal(store_lease_take(store, "uid", 9, "pool-2", NULL), 0);
+    assert_int_equal(store_lease_take(store, "address", 9, "pool-2", NULL), 0);
+    assert_int_equal(store_lease_release_like(store, "uid", "pool-*", NULL), 0);
+    assert_false(store_lease_is_taken(store, "uid", 9));
+    assert_true(store_lease_is_taken(store, "address", 9));
+    assert_true(store_lease_is_taken(store, "uid", 7));
     assert_true(store_lease_is_taken(store, "address", 4000000000U));
     json_decref(document);
     store_close(store);

@@ -1,15 +1,19 @@
-/* Limits of a cgroup that are changed, with files in place of the kernel's. */
+/* Limits of a cgroup that are changed, with files in place of the kernel's; and its name. */
 #include "fixture.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "base/strings.h"
 #include "vm/cgroup.h"
 
 #define MIB (1024ULL * 1024)
@@ -104,14 +108,59 @@ static void test_v2(void **state)
     assert_begins(fixture, "memory.max", "209715200");
 }
 
+/* On the host's own trees, of either version, with a process inside. */
+static void rename_with_a_process(struct fixture *fixture, const char *mount)
+{
+    const struct vm_cgroup_limits limits = {.memory = 64 * MIB, .processes = 100};
+    struct vm_cgroup cgroup = {.n = 0};
+    CLEANUP_FREE char *old = string_format("/hull/test-%d-old", (int)getpid());
+    CLEANUP_FREE char *new = string_format("/hull/test-%d-new", (int)getpid());
+    CLEANUP_FREE char *name = string_format("test-%d-new", (int)getpid());
+    int procs[VM_CGROUP_TREES_MAX];
+    char pid[16];
+    pid_t child;
+
+    if (vm_cgroup_create(mount, old, &limits, &cgroup, &fixture->error) < 0) {
+        print_message("skipped: %s\n", fixture->error.message);
+        return;
+    }
+    child = fork();
+    if (child == 0) {
+        pause();
+        _exit(0);
+    }
+    snprintf(pid, sizeof(pid), "%d\n", (int)child);
+    assert_true(vm_cgroup_open_procs(&cgroup, procs, NULL) > 0);
+    for (size_t i = 0; i < cgroup.n; i++) {
+        assert_true(write(procs[i], pid, strlen(pid)) > 0);
+        close(procs[i]);
+    }
+    assert_int_equal(vm_cgroup_rename(&cgroup, mount, new, &limits, &fixture->error), 0);
+    for (size_t i = 0; i < cgroup.n; i++) {
+        CLEANUP_FREE char *path = path_join(cgroup.directories[i], "cgroup.procs");
+        CLEANUP_FREE char *content = fixture_read(path);
+
+        assert_true(string_ends_with(cgroup.directories[i], name));
+        assert_string_equal(content, pid);
+    }
+    assert_int_equal(vm_cgroup_destroy(&cgroup), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
+static void test_rename(void **state)
+{
+    fixture_need_root();
+    rename_with_a_process(*state, "/sys/fs/cgroup");
+    if (access("/sys/fs/cgroup/unified/cgroup.controllers", F_OK) == 0)
+        rename_with_a_process(*state, "/sys/fs/cgroup/unified");
+}
+
 int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        ROW(test_v1),
-        ROW(test_v1_without_swap_accounting),
-        ROW(test_v1_undoes),
-        ROW(test_v2),
+        ROW(test_v1),     ROW(test_v1_without_swap_accounting), ROW(test_v1_undoes), ROW(test_v2),
+        ROW(test_rename),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

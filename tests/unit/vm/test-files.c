@@ -294,6 +294,25 @@ static void test_console_lines(void **state)
     vm_console_free(console);
 }
 
+static void test_console_moves(void **state)
+{
+    struct fixture *fixture = *state;
+    struct vm_console *console = NULL;
+    CLEANUP_FREE char *other = path_join(fixture->directory, "other.log");
+
+    assert_int_equal(vm_console_new(fixture->console, 4096, &console, NULL), 0);
+    vm_console_feed(console, "before\nhalf", 11);
+    assert_true(vm_console_move(console, "/nowhere/at/all", NULL) < 0);
+    assert_int_equal(vm_console_move(console, other, NULL), 0);
+    vm_console_feed(console, " a line\n", 8);
+    CLEANUP_FREE char *content = fixture_read(other);
+    CLEANUP_FREE char *old = fixture_read(fixture->console);
+    assert_string_equal(content, "before\nhalf a line\n");
+    assert_string_equal(old, "before\nhalf");
+    assert_string_equal(vm_console_last_line(console), "half a line");
+    vm_console_free(console);
+}
+
 static void test_console_bound(void **state)
 {
     enum { MAX = 8192 };
@@ -346,6 +365,7 @@ int main(void)
         ROW(test_scratch_refuses),
         ROW(test_scratch_without_room_leaves_nothing),
         ROW(test_console_lines),
+        ROW(test_console_moves),
         ROW(test_console_bound),
         ROW(test_console_follows_no_link),
     };
