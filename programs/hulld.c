@@ -15,12 +15,18 @@
 #include "image/image.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { STOP_SECONDS = 10, PIDFILE_MODE = 0644 };
+enum {
+    STOP_SECONDS = 10,
+    PIDFILE_MODE = 0644,
+    HEAP_BLOCK_MOST = 64 * 1024,
+    HEAP_TRIM = 256 * 1024,
+};
 
 static void report(void *data, const char *method, const char *path, unsigned status,
                    const char *message)
@@ -36,6 +42,16 @@ static void complain(void *data, const char *text)
 {
     (void)data;
     log_debug("http: %s", text);
+}
+
+/* A thread for each connection would get an arena of its own, which keeps what it once touched; and
+ * a connection's buffers, once they come from the heap, pages that others have touched. Without
+ * this each running container costs twice to three times as much. */
+static void tame_heap(void)
+{
+    (void)mallopt(M_ARENA_MAX, 1);
+    (void)mallopt(M_MMAP_THRESHOLD, HEAP_BLOCK_MOST);
+    (void)mallopt(M_TRIM_THRESHOLD, HEAP_TRIM);
 }
 
 /* Requests that still work after so long are given up; nothing is lost that a crash would not lose.
@@ -135,8 +151,10 @@ int main(int argc, char **argv)
 {
     CLEANUP(daemon_config_release) struct daemon_config config = DAEMON_CONFIG_INIT;
     struct error error = ERROR_INIT;
-    int r = daemon_config_parse(&config, argc, argv, &error);
+    int r;
 
+    tame_heap();
+    r = daemon_config_parse(&config, argc, argv, &error);
     if (r == 0 && config.help) {
         daemon_config_help(stdout);
         return EXIT_SUCCESS;
