@@ -69,16 +69,16 @@ static int make_file(const char *path, uint64_t size, struct error *err)
     return 0;
 }
 
-/* Made under another name and renamed, so that a template is whole or absent. Two processes that do
+/* Made under another name and renamed, so that a template is whole or absent. Two threads that do
  * this at once both succeed, and the later one's stays. */
 static int make_template(const char *path, uint64_t size, struct error *err)
 {
-    CLEANUP(remove_file) char *temporary = string_format("%s.%d", path, (int)getpid());
+    CLEANUP(remove_file) char *temporary = string_format("%s.%d", path, (int)gettid());
     int r;
 
     if (!temporary)
         return error_oom(err);
-    (void)unlink(temporary); /* of a dead process with our pid */
+    (void)unlink(temporary); /* of a dead thread with our id */
     r = make_file(temporary, size, err);
     if (r == 0)
         r = run_mkfs(temporary, err);

@@ -3,6 +3,7 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -274,6 +275,34 @@ static void test_scratch_without_room_leaves_nothing(void **state)
     assert_int_equal(access(path, F_OK), -1);
 }
 
+/* The engine's threads start several VMs of a new size at once. */
+static void *create_one(void *data)
+{
+    return (void *)(intptr_t)vm_scratch_create(((char **)data)[0], ((char **)data)[1],
+                                               VM_SCRATCH_MIN, geteuid(), getegid(), NULL);
+}
+
+static void test_scratch_of_several_threads(void **state)
+{
+    enum { THREADS = 6 };
+    struct fixture *fixture = *state;
+    char *arguments[THREADS][2];
+    pthread_t threads[THREADS];
+    void *result;
+
+    need_mkfs();
+    for (int i = 0; i < THREADS; i++) {
+        arguments[i][0] = fixture->root;
+        arguments[i][1] = string_format("%s/scratch-%d", fixture->directory, i);
+        assert_int_equal(pthread_create(&threads[i], NULL, create_one, arguments[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], &result), 0);
+        assert_int_equal((intptr_t)result, 0);
+        free(arguments[i][1]);
+    }
+}
+
 /* --- console --- */
 
 static void test_console_lines(void **state)
@@ -364,6 +393,7 @@ int main(void)
         ROW(test_scratch),
         ROW(test_scratch_refuses),
         ROW(test_scratch_without_room_leaves_nothing),
+        ROW(test_scratch_of_several_threads),
         ROW(test_console_lines),
         ROW(test_console_moves),
         ROW(test_console_bound),
