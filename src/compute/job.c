@@ -205,6 +205,7 @@ static int read_members(const json_t *json, struct compute_job *job, struct erro
     job->isolation = (enum compute_isolation)r;
     if ((r = json_get_bool(json, "files", &job->files, err)) < 0 ||
         (r = json_get_bool(json, "pool", &job->pool, err)) < 0 ||
+        (r = json_get_bool(json, "discard", &job->discard, err)) < 0 ||
         (r = json_get_bool(json, "terminal", &job->terminal, err)) < 0 ||
         (r = json_get_bool(json, "open_stdin", &job->open_stdin, err)) < 0 ||
         (r = json_get_bool(json, "stdin_once", &job->stdin_once, err)) < 0 ||
@@ -292,6 +293,7 @@ static int write_members(json_t *json, const struct compute_job *job)
         json_put_string(json, "convert", convert_names[job->convert]) < 0 ||
         json_put_i64(json, "convert_max", (int64_t)job->convert_max) < 0 ||
         json_put_bool(json, "pool", job->pool) < 0 ||
+        json_put_bool(json, "discard", job->discard) < 0 ||
         json_put_bool(json, "terminal", job->terminal) < 0 ||
         json_put_bool(json, "open_stdin", job->open_stdin) < 0 ||
         json_put_bool(json, "stdin_once", job->stdin_once) < 0 ||

@@ -44,8 +44,9 @@ struct compute_job {
     char *name;
     char *owner; /* "hulld", for `hull compute ls` */
     enum compute_isolation isolation;
-    bool files; /* nothing is started: the container's files are served, see worker.h */
-    bool pool;  /* no container is known yet: a VM is booted ahead of time, see worker_pool.c */
+    bool files;   /* nothing is started: the container's files are served, see worker.h */
+    bool pool;    /* no container is known yet: a VM is booted ahead of time, see worker_pool.c */
+    bool discard; /* the container goes with its end, and its writable layer with it */
     char *directory;   /* the container's directory: config.json, exit.json */
     char *runtime_dir; /* <state>/containers/<id>: worker.sock, worker.pid */
     bool terminal;

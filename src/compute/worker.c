@@ -195,11 +195,24 @@ static void power_off_answered(struct wire_connection *connection, json_t *ok,
     (void)data;
 }
 
+/* Nobody will read what the guest has not written to its disk yet. To the host's own files it must
+ * be, so not with shares. */
+static bool is_discarded(const struct worker *worker)
+{
+    return worker->job->discard && worker->job->n_shares == 0;
+}
+
 /* The record is set; a VM is powered off first, so that its disks are whole when others hear. */
 void worker_begin_end(struct worker *worker)
 {
     worker->status = WORKER_ENDING;
     worker_set_deadline(worker, WORKER_NO_DEADLINE, 0);
+    if (worker->vm && !worker->vm_ended && is_discarded(worker)) {
+        worker->discarded = true;
+        vm_kill(worker->vm, "its files are not kept");
+        worker_set_deadline(worker, WORKER_DEADLINE_POWER_OFF, WORKER_POWER_OFF_MS);
+        return;
+    }
     if (!worker->vm || worker->vm_ended || !worker->link ||
         !wire_connection_is_ready(worker->link) ||
         wire_connection_request(worker->link, "shutdown", NULL, power_off_answered, worker, NULL) <

@@ -92,6 +92,18 @@ static int op_drop(struct worker_client *client, uint64_t id, json_t *request, j
     return 0;
 }
 
+/* The container will be started again after all. */
+static int op_keep(struct worker_client *client, uint64_t id, json_t *request, json_t **ret,
+                   struct error *err)
+{
+    (void)id;
+    (void)request;
+    (void)ret;
+    (void)err;
+    client->worker->job->discard = false;
+    return 0;
+}
+
 static int op_attach(struct worker_client *client, uint64_t id, json_t *request, json_t **ret,
                      struct error *err)
 {
@@ -179,6 +191,7 @@ static const struct {
     {"boot", op_boot, true},
     {"drop", op_drop, false},
     {"adopt", op_adopt, true},
+    {"keep", op_keep, false},
     {"start", op_start, false},
     {"attach", op_attach, false},
     {"state", op_state, true},

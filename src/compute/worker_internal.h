@@ -85,7 +85,8 @@ struct worker {
     struct worker_shares *shares;
     struct worker_proxies *proxies;
     bool vm_ended;
-    bool updating; /* an `update` is on its way to the guest */
+    bool discarded; /* the VM was not to write what it had left */
+    bool updating;  /* an `update` is on its way to the guest */
     bool user_published;
     struct worker_convert *convert;
     struct error lost; /* why the link or the VM was lost, found in a handler */

@@ -60,7 +60,7 @@ static void vm_has_ended(struct vm *vm, bool clean, const char *reason, void *da
     if (worker->convert)
         worker_convert_vm_ended(worker, clean, reason);
     if (worker->status == WORKER_ENDING) {
-        if (!clean)
+        if (!clean && !worker->discarded)
             worker_note(worker, "the utility VM ended in disorder: %s", reason);
         worker->finishing = true;
         return;

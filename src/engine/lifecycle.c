@@ -416,10 +416,20 @@ int engine_container_stop(struct engine *engine, const char *reference, const ch
 }
 
 /* [operation], given up while it stops. */
+/* Its files are still needed, though --rm was said. A worker that does not hear of it runs none. */
+static void keep_files(const struct container *container)
+{
+    CLEANUP_CLIENT struct compute_client *client = NULL;
+    if (container->auto_remove &&
+        compute_client_connect(container->runtime_dir, &client, NULL) == 0)
+        (void)compute_client_call(client, "keep", NULL, NULL, NULL);
+}
+
 static int restart_locked(struct container *container, const char *signal, int timeout,
                           struct error *err)
 {
     struct error failure = ERROR_INIT;
+    keep_files(container);
     int r = stop_locked(container, signal, timeout, err);
     if (r < 0)
         return r;

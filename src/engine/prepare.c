@@ -244,6 +244,7 @@ static int build_job(struct container *container, struct compute_job *job, struc
     int r = engine_log_options(container, &job->log, err);
     if (r < 0 || (r = container_job_files(container, job, err)) < 0)
         return r;
+    job->discard = container->auto_remove;
     job->terminal = container->terminal;
     job->open_stdin = container->open_stdin;
     job->stdin_once = container->stdin_once;

@@ -78,6 +78,16 @@ waiter() {
         docker rm -f again
 }
 
+@test "restart of a container that goes with its end: its files stay" {
+        box passing --rm
+        inside() { docker exec passing "$@"; }
+        inside sh -c 'echo kept >/kept'
+        docker restart -t 0 passing >/dev/null
+        eq kept "$(inside cat /kept)"
+        docker stop -t 0 passing >/dev/null
+        eventually 10 gone passing
+}
+
 @test "a restart policy restarts, as often as it says" {
         drun -d --name tries --restart on-failure:2 hull/nano sh -c 'echo try; exit 5' >/dev/null
         tried() { [[ $(inspect tries '{{.State.Status}} {{.RestartCount}} {{.State.ExitCode}}') == "exited 2 5" ]]; }
