@@ -7,7 +7,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { CREDIT_LOW = 64 * 1024 };
+enum {
+    CREDIT_LOW = 64 * 1024,
+    STALL_MS = 300 * 1000, /* nothing at all comes, and nothing is taken */
+};
 
 struct compute_archive {
     struct compute_client *client;
@@ -140,11 +143,19 @@ int compute_archive_read(struct compute_archive *archive, const void **ret, size
     return 0;
 }
 
+static int wait_for_more(struct compute_archive *archive, struct error *err)
+{
+    int r = wire_connection_wait(archive->client->connection, STALL_MS, err);
+
+    return r == 0 ? error_set(err, -ETIMEDOUT, "the transfer of the container's files stands still")
+                  : r;
+}
+
 int compute_archive_await(struct compute_archive *archive, struct error *err)
 {
-    int r = wire_connection_wait(archive->client->connection, -1, err);
+    int r = wait_for_more(archive, err);
 
-    return r < 0 && archive->channel ? r : 0;
+    return r == -ETIMEDOUT || (r < 0 && archive->channel) ? r : 0;
 }
 
 /* Has the other end said something that ends the transfer? */
@@ -176,7 +187,9 @@ int compute_archive_write(struct compute_archive *archive, const void *bytes, si
         }
         size_t n = wire_channel_space(archive->channel);
         if (n == 0) {
-            (void)wire_connection_wait(archive->client->connection, -1, NULL);
+            r = wait_for_more(archive, err);
+            if (r == -ETIMEDOUT)
+                return r;
             continue;
         }
         if (n > length)
@@ -194,8 +207,10 @@ int compute_archive_finish(struct compute_archive *archive, json_t **ret, struct
     struct compute_client *client = archive->client;
 
     archive->channel = wire_channel_end(archive->channel);
-    while (!client->answered && !wire_connection_is_closed(client->connection))
-        (void)wire_connection_wait(client->connection, -1, NULL);
+    while (!client->answered && !wire_connection_is_closed(client->connection)) {
+        if (wait_for_more(archive, err) == -ETIMEDOUT)
+            return -ETIMEDOUT;
+    }
     if (!client->answered)
         return error_set(err, -EPIPE, "the container's worker has gone");
     return client_end_call(client, archive->op, ret, err);

@@ -39,8 +39,9 @@ int compute_archive_read(struct compute_archive *archive, const void **ret, size
 /* Waits until there is something to read, or the end. */
 int compute_archive_await(struct compute_archive *archive, struct error *err);
 
-/* Sends all of it, waiting as long as the container takes its time. When the other end wants no
- * more its reason, which is the answer, is returned. */
+/* Sends all of it, waiting as long as the container takes its time (-ETIMEDOUT when nothing moves
+ * for minutes; so do the others). When the other end wants no more its reason, which is the answer,
+ * is returned. */
 int compute_archive_write(struct compute_archive *archive, const void *bytes, size_t length,
                           struct error *err);
 /* Ends the stream and waits for the answer, for as long as it takes. */

@@ -72,6 +72,12 @@ static void deadline_passed(struct loop_source *source, uint32_t events)
     case WORKER_DEADLINE_STOP:
         worker_kill(worker, "stopped with its worker");
         break;
+    case WORKER_DEADLINE_KILL:
+        worker_kill(worker, "the guest did not obey SIGKILL in time");
+        break;
+    case WORKER_DEADLINE_CONVERT:
+        worker_convert_stalled(worker);
+        break;
     case WORKER_DEADLINE_POWER_OFF:
         worker_note(worker, "the utility VM did not power off in time and is killed");
         if (worker->vm)

@@ -31,8 +31,9 @@
  * One whose job also says `convert` moves the writable layer (worker_convert.c): what its record
  * says when it ends is the outcome.
  *
- * The guest of a VM is hostile: a violation of the protocol, or its silence, ends the VM, and the
- * container's record is code 137 with the reason.
+ * The guest of a VM is hostile: a violation of the protocol, its silence at the start or at the
+ * end, and that it does not end by SIGKILL, end the VM, and the container's record is code 137 with
+ * the reason. Silence about any other request is the client's error after WORKER_ANSWER_MS.
  *
  * Everything happens in one loop; state changes that free what a handler may be called from are
  * made between its rounds, in worker_run(). */
@@ -53,6 +54,11 @@ enum {
     WORKER_DRAIN_MS = 10 * 1000,
     WORKER_STALL_MS =
         10 * 1000, /* a client that reads nothing after the container's end is dropped */
+    WORKER_ANSWER_MS = 30 * 1000, /* a guest's time to answer what a client asked it */
+    WORKER_SIGNAL_MS = 8 * 1000,  /* to take a signal, and then to end by SIGKILL */
+    WORKER_CONVERT_MS =
+        600 * 1000,             /* to take or give a piece of a layer, or bring it to its disk */
+    WORKER_TCG_FACTOR = 3,      /* in software all takes longer */
     WORKER_STOP_MS = 10 * 1000, /* from SIGTERM to SIGKILL when the worker itself is to end */
     WORKER_CONSOLE_TAIL = 1024, /* bytes of the guest's console in an error */
 };

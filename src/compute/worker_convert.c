@@ -75,6 +75,14 @@ static void fail(struct worker *worker, const struct error *error)
     set_record(worker, CODE_FAILED, error->message);
 }
 
+void worker_convert_stalled(struct worker *worker)
+{
+    struct error error = ERROR_INIT;
+
+    (void)error_set(&error, -ETIMEDOUT, WORKER_NO_ANSWER);
+    fail(worker, &error);
+}
+
 void worker_convert_vm_ended(struct worker *worker, bool clean, const char *reason)
 {
     struct error error = ERROR_INIT;
@@ -96,6 +104,8 @@ static int ask(struct wire_connection *connection, const struct slot *slot, int6
     json_t *request =
         json_pack("{s:I,s:I}", "slot", (json_int_t)slot->number, "length", (json_int_t)length);
 
+    worker_set_deadline(slot->worker, WORKER_DEADLINE_CONVERT,
+                        worker_patience(slot->worker, WORKER_CONVERT_MS));
     return wire_connection_request(connection, "layer-slot", request, handler,
                                    (void *)(uintptr_t)slot, err);
 }
@@ -109,6 +119,7 @@ static bool is_moving(const struct worker *worker)
 /* The VM has only read: there is nothing for it to write. */
 static void end_at_once(struct worker *worker)
 {
+    worker_set_deadline(worker, WORKER_NO_DEADLINE, 0);
     worker->status = WORKER_ENDING;
     worker->finishing = true;
 }

@@ -5,6 +5,7 @@
 #include "compute/worker_internal.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 
 enum { EXECS_MAX = 256, EXEC_ID_MAX = 64, RELAYS = 3 };
@@ -19,6 +20,7 @@ struct relay {
 
 struct worker_exec {
     struct list node;
+    uint64_t serial;
     char id[EXEC_ID_MAX + 1];
 };
 
@@ -27,7 +29,8 @@ struct forward {
     struct worker *worker;
     uint64_t client; /* serial */
     uint64_t id;
-    struct worker_exec *exec; /* NULL: another request */
+    uint64_t exec;            /* serial; 0: another request */
+    struct loop_source timer; /* a guest's time to answer */
 };
 
 /* --- relays --- */
@@ -165,8 +168,7 @@ void worker_execs_free(struct worker *worker)
         exec_free(worker, exec);
 }
 
-static int exec_add(struct worker *worker, const json_t *request, struct worker_exec **ret,
-                    struct error *err)
+static int exec_add(struct worker *worker, const json_t *request, uint64_t *ret, struct error *err)
 {
     const char *id = NULL;
     int r = json_need_string(request, "exec", &id, err);
@@ -184,13 +186,60 @@ static int exec_add(struct worker *worker, const json_t *request, struct worker_
     if (!exec)
         return error_oom(err);
     (void)string_copy(exec->id, sizeof(exec->id), id);
+    exec->serial = ++worker->last_serial;
     list_append(&worker->execs, &exec->node);
     worker->n_execs++;
-    *ret = exec;
+    *ret = exec->serial;
     return 0;
 }
 
 /* --- forwarding --- */
+
+unsigned worker_patience(const struct worker *worker, unsigned ms)
+{
+    return worker->job->engine == VM_ENGINE_TCG ? WORKER_TCG_FACTOR * ms : ms;
+}
+
+/* The client is told; an answer that comes yet is nobody's. */
+static void forward_expired(struct loop_source *source, uint32_t events)
+{
+    struct forward *forward = source->data;
+    struct worker_client *client = worker_client_find(forward->worker, forward->client);
+    struct error error = ERROR_INIT;
+
+    (void)events;
+    loop_remove(source);
+    forward->client = 0;
+    (void)error_set(&error, -ETIMEDOUT, WORKER_NO_ANSWER);
+    if (client)
+        wire_connection_refuse(client->connection, forward->id, &error);
+}
+
+/* What is done with the request of its streams takes its time; but those are watched by its client.
+ */
+static void limit_forward(struct forward *forward, const char *op, const json_t *request)
+{
+    struct worker *worker = forward->worker;
+    bool signal = string_equal(op, "signal");
+    unsigned ms = worker_patience(worker, signal ? WORKER_SIGNAL_MS : WORKER_ANSWER_MS);
+
+    if (!worker->vm || string_starts_with(op, "archive-") || string_equal(op, "changes"))
+        return;
+    if (loop_add_timer(worker->loop, &forward->timer, forward_expired, forward) >= 0)
+        (void)loop_timer_set(&forward->timer, ms);
+    if (signal && json_integer_value(json_object_get(request, "signal")) == SIGKILL &&
+        string_is_empty(json_string_value(json_object_get(request, "exec"))))
+        worker_set_deadline(worker, WORKER_DEADLINE_KILL, ms);
+}
+
+/* It may have ended already, if the guest is to be believed. */
+static void exec_refused(struct worker *worker, uint64_t serial)
+{
+    LIST_FOR_EACH (exec, &worker->execs, struct worker_exec, node) {
+        if (serial && exec->serial == serial)
+            exec_free(worker, exec);
+    }
+}
 
 static void forward_answered(struct wire_connection *connection, json_t *ok,
                              const struct error *error, void *data)
@@ -199,13 +248,9 @@ static void forward_answered(struct wire_connection *connection, json_t *ok,
     struct worker_client *client = worker_client_find(forward->worker, forward->client);
 
     (void)connection;
-    /* The list of execs may have been emptied meanwhile: look it up by identity. */
-    if (error && forward->exec) {
-        LIST_FOR_EACH (exec, &forward->worker->execs, struct worker_exec, node) {
-            if (exec == forward->exec)
-                exec_free(forward->worker, exec);
-        }
-    }
+    loop_remove(&forward->timer);
+    if (error)
+        exec_refused(forward->worker, forward->exec);
     if (client && error)
         wire_connection_refuse(client->connection, forward->id, error);
     else if (client)
@@ -262,16 +307,14 @@ static int send_forward(struct worker_client *client, struct forward *forward, c
         r = wire_connection_request(worker->link, op, json_incref(message), forward_answered,
                                     forward, err);
     if (r < 0) {
-        if (forward->exec)
-            exec_free(worker, forward->exec);
+        exec_refused(worker, forward->exec);
         return r;
     }
     for (int i = 0; i < RELAYS; i++) {
         /* A stream that cannot be joined is one less; the agent is told, the client sees it end. */
         if (client_ids[i] &&
             relay_open(worker, client, client_ids[i], agent_ids[i], i == 0, err) < 0)
-            worker_note(worker, "%s %s lacks %s: %s", op, forward->exec ? forward->exec->id : "",
-                        stream_names[i], err->message);
+            worker_note(worker, "%s lacks %s: %s", op, stream_names[i], err->message);
     }
     return 0;
 }
@@ -288,9 +331,12 @@ void worker_forward(struct worker_client *client, uint64_t id, const char *op, j
         wire_connection_refuse(client->connection, id, &error);
         return;
     }
-    *forward = (struct forward){.worker = client->worker, .client = client->serial, .id = id};
-    if (send_forward(client, forward, op, message, &error) >= 0)
+    *forward = (struct forward){
+        .worker = client->worker, .client = client->serial, .id = id, .timer = LOOP_SOURCE_INIT};
+    if (send_forward(client, forward, op, message, &error) >= 0) {
+        limit_forward(forward, op, request);
         return;
+    }
     free(forward);
     wire_connection_refuse(client->connection, id, &error);
 }

@@ -19,6 +19,8 @@ struct worker_proxies;
 struct worker_shares;
 struct worker_convert;
 
+#define WORKER_NO_ANSWER "the container's virtual machine does not answer"
+
 enum worker_status {
     WORKER_BOOTING, /* worker_pool.c: no container is known yet */
     WORKER_POOLED,
@@ -36,6 +38,8 @@ enum worker_deadline {
     WORKER_DEADLINE_IDLE,
     WORKER_DEADLINE_BOOT,
     WORKER_DEADLINE_STOP,
+    WORKER_DEADLINE_KILL,
+    WORKER_DEADLINE_CONVERT,
     WORKER_DEADLINE_POWER_OFF,
     WORKER_DEADLINE_DRAIN,
 };
@@ -189,6 +193,8 @@ void worker_streams_free(struct worker *worker);
 int worker_convert_prepare(const struct compute_job *job, struct error *err);
 /* The VM's agent is there. */
 void worker_convert_start(struct worker *worker);
+/* Nothing has moved for WORKER_CONVERT_MS. */
+void worker_convert_stalled(struct worker *worker);
 void worker_convert_vm_ended(struct worker *worker, bool clean, const char *reason);
 void worker_convert_free(struct worker *worker);
 
@@ -201,6 +207,8 @@ uint64_t worker_memory(const struct compute_job *job);
 /* worker_exec.c */
 /* Passes a request to the agent and its answer back; opens and joins its streams. */
 void worker_forward(struct worker_client *client, uint64_t id, const char *op, json_t *request);
+/* Milliseconds that this worker's guest has for what takes `ms` with hardware's speed. */
+unsigned worker_patience(const struct worker *worker, unsigned ms);
 /* False when no such exec runs. */
 bool worker_exec_ended(struct worker *worker, const char *id);
 json_t *worker_exec_ids(const struct worker *worker);

@@ -185,6 +185,13 @@ static int make_create(struct worker *worker, json_t *plan, json_t **ret, struct
 
 /* --- create, start --- */
 
+/* The link has gone under a request. In a VM that is told by handle_closed() and by the VM's own
+ * end, which say more. */
+static bool is_lost(const struct worker *worker, const struct error *error)
+{
+    return worker->vm && error->code == -ECONNRESET && wire_connection_is_closed(worker->link);
+}
+
 static void started(struct wire_connection *connection, json_t *ok, const struct error *error,
                     void *data)
 {
@@ -194,7 +201,8 @@ static void started(struct wire_connection *connection, json_t *ok, const struct
     if (worker->status != WORKER_STARTING)
         return;
     if (error) {
-        worker_start_failed(worker, error);
+        if (!is_lost(worker, error))
+            worker_start_failed(worker, error);
         return;
     }
     if (json_get_int(ok, "pid", 1, INT32_MAX, &pid, NULL) != 1) {
@@ -241,7 +249,8 @@ static void created(struct wire_connection *connection, json_t *ok, const struct
     if (worker->status != WORKER_STARTING)
         return;
     if (error) {
-        worker_start_failed(worker, error);
+        if (!is_lost(worker, error))
+            worker_start_failed(worker, error);
         return;
     }
     if (!take_warnings(worker, ok)) {
@@ -263,7 +272,8 @@ static void files_mounted(struct wire_connection *connection, json_t *ok, const 
     if (worker->status != WORKER_STARTING)
         return;
     if (error) {
-        worker_start_failed(worker, error);
+        if (!is_lost(worker, error))
+            worker_start_failed(worker, error);
         return;
     }
     worker_set_deadline(worker, WORKER_NO_DEADLINE, 0);

@@ -24,6 +24,7 @@ struct update {
     uint64_t id;
     struct limits old;
     struct limits wanted;
+    struct loop_source timer; /* the guest's time to answer */
 };
 
 uint64_t worker_memory(const struct compute_job *job)
@@ -65,6 +66,7 @@ static void answered(struct wire_connection *connection, json_t *ok, const struc
 
     (void)connection;
     (void)ok;
+    loop_remove(&update->timer);
     worker->updating = false;
     if (!error)
         answer = settle(update);
@@ -77,6 +79,21 @@ static void answered(struct wire_connection *connection, json_t *ok, const struc
     else
         json_decref(answer);
     free(update);
+}
+
+/* What holds outside stays until the guest has answered: it may obey yet. */
+static void expired(struct loop_source *source, uint32_t events)
+{
+    struct update *update = source->data;
+    struct worker_client *client = worker_client_find(update->worker, update->client);
+    struct error error = ERROR_INIT;
+
+    (void)events;
+    loop_remove(source);
+    update->client = 0;
+    (void)error_set(&error, -ETIMEDOUT, WORKER_NO_ANSWER);
+    if (client)
+        wire_connection_refuse(client->connection, update->id, &error);
 }
 
 static int read_limits(const struct worker *worker, const json_t *request, struct limits *ret,
@@ -138,7 +155,8 @@ int worker_update_vm(struct worker_client *client, uint64_t id, json_t *request,
     *update = (struct update){.worker = worker,
                               .client = client->serial,
                               .id = id,
-                              .old = {worker_memory(worker->job), worker->job->cpus}};
+                              .old = {worker_memory(worker->job), worker->job->cpus},
+                              .timer = LOOP_SOURCE_INIT};
     if ((r = read_limits(worker, request, &update->wanted, err)) < 0)
         return r;
     r = vm_limit(worker->vm,
@@ -157,6 +175,8 @@ int worker_update_vm(struct worker_client *client, uint64_t id, json_t *request,
         return r;
     }
     worker->updating = true;
+    if (loop_add_timer(worker->loop, &update->timer, expired, update) >= 0)
+        (void)loop_timer_set(&update->timer, worker_patience(worker, WORKER_ANSWER_MS));
     (void)TAKE_PTR(update);
     return 1;
 }

@@ -4,6 +4,7 @@
  * the same for both isolations. Understood are the selections that mean "all" (-e -A -a -x, a u x),
  * the formats -f, -F, -l, u, and -o with any of the columns below and titles of one's own. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -70,7 +71,8 @@ static void cell_etimes(const struct row *row, const char *field, char *cell)
 
 static int64_t cpu_ms(const struct row *row)
 {
-    return number(row, "utime") + number(row, "stime");
+    int64_t sum;
+    return __builtin_add_overflow(number(row, "utime"), number(row, "stime"), &sum) ? 0 : sum;
 }
 
 /* [dd-]hh:mm:ss of ps -ef. */
@@ -109,7 +111,7 @@ static void cell_cpu(const struct row *row, const char *field, char *cell)
 static void cell_c(const struct row *row, const char *field, char *cell)
 {
     (void)field;
-    (void)snprintf(cell, CELL_MAX, "%d", (int)cpu_percent(row));
+    (void)snprintf(cell, CELL_MAX, "%.0f", trunc(cpu_percent(row)));
 }
 
 static void cell_mem(const struct row *row, const char *field, char *cell)

@@ -115,6 +115,25 @@ static void handle_request(struct wire_connection *connection, json_t *message)
     connection->handler->request(connection, id, op, message, connection->data);
 }
 
+/* A guest may have written the text, and it ends on somebody's terminal: what would control that
+ * (C0, DEL, and C1 in UTF-8) is taken out. */
+static void disarm(char *text)
+{
+    unsigned char *to = (unsigned char *)text;
+
+    for (const unsigned char *from = to; *from; from++) {
+        if (from[0] == 0xc2 && from[1] >= 0x80 && from[1] <= 0x9f)
+            continue; /* its second half becomes the '?' */
+        bool c1 =
+            from[0] >= 0x80 && from[0] <= 0x9f && from > (unsigned char *)text && from[-1] == 0xc2;
+        if (*from == '\n' || *from == '\t')
+            *to++ = ' ';
+        else
+            *to++ = *from < ' ' || *from == 0x7f || c1 ? '?' : *from;
+    }
+    *to = '\0';
+}
+
 /* What the peer says went wrong, in an error of ours. */
 static void read_error(const json_t *member, struct error *ret)
 {
@@ -125,6 +144,7 @@ static void read_error(const json_t *member, struct error *ret)
 
     (void)error_set(ret, code > 0 && code < 4096 ? -(int)code : -EIO, "%s",
                     string_or(message, "unknown error"));
+    disarm(ret->message);
     if (known >= 0)
         (void)error_classify(ret, ret->code, (enum error_class)known);
 }

@@ -102,7 +102,8 @@ int wire_send_frame(struct wire_connection *connection, enum frame_type type, un
         written = FRAME_HEADER_SIZE;
     }
     written -= FRAME_HEADER_SIZE;
-    r = append(connection, (const uint8_t *)payload + written, length - written);
+    r = length > written ? append(connection, (const uint8_t *)payload + written, length - written)
+                         : 0;
     if (r >= 0)
         update_interest(connection);
     return r;

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "base/loop.h"
 #include "base/strings.h"
 #include "compute/worker_internal.h"
 #include "vm/vm.h"
@@ -65,6 +66,12 @@ uint64_t vm_memory_ceiling(const struct vm *vm)
 bool vm_resizes_memory(enum vm_engine engine)
 {
     return engine == VM_ENGINE_UML;
+}
+
+unsigned worker_patience(const struct worker *of, unsigned ms)
+{
+    (void)of;
+    return ms;
 }
 
 struct worker_client *worker_client_find(struct worker *of, uint64_t serial)
@@ -120,7 +127,12 @@ static int set_up(void **state)
     memset(&fake, 0, sizeof(fake));
     job = (struct compute_job){
         .isolation = COMPUTE_HYPERV, .engine = VM_ENGINE_UML, .memory = 256 * MIB, .cpus = 1};
-    worker = (struct worker){.job = &job,
+    static struct loop *loop;
+
+    if (!loop)
+        assert_int_equal(loop_new(&loop, NULL), 0);
+    worker = (struct worker){.loop = loop,
+                             .job = &job,
                              .status = WORKER_RUNNING,
                              .link = (struct wire_connection *)(void *)&connection,
                              .vm = (struct vm *)(void *)&vm};
