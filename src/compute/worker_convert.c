@@ -4,6 +4,11 @@
  * Theory of operation. Two agents are at work: one in the VM, which has the disk, and one in this
  * process, which has the host's directory; each has a link, and both are told of the same ring
  * (sandbox/agent_layer.h). The worker asks the sender for slots and passes each on to the receiver.
+ * Large files do not even go that way. Out of the VM's disk: the VM says where in the image they
+ * are, and the host copies the bytes. Into a disk: the host made that itself, and no VM has had it
+ * yet; where the host has loop devices and ext4 it is mounted, in a namespace of this process's
+ * own, the receiver is an agent of this kernel too, and there is no VM.
+ *
  * When the receiver has everything on its disk the record says code 0; then a VM that has received
  * is powered off, one that has sent is killed, and the worker ends. Anything else, a VM that does
  * not power off in order included, is code 1 with the reason. What was received is whole only with
@@ -18,10 +23,14 @@
 #include "compute/worker_internal.h"
 #include "sandbox/agent.h"
 #include "sandbox/agent_layer.h"
+#include "vm/scratch_mount.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SLOTS = 8, SLOT_SIZE = 1024 * 1024, CODE_FAILED = 1 };
@@ -35,6 +44,7 @@ struct slot {
 };
 
 struct worker_convert {
+    char *mounted;                /* where the new disk is, or NULL */
     struct agent *agent;          /* on this kernel */
     struct wire_connection *host; /* its link */
     struct wire_connection *sender;
@@ -45,23 +55,28 @@ struct worker_convert {
     struct slot slots[SLOTS];
 };
 
+static void set_record(struct worker *worker, int code, const char *reason)
+{
+    worker->record.code = code;
+    worker->record.finished = timestamp_now();
+    (void)string_copy(worker->record.reason, sizeof(worker->record.reason), reason);
+}
+
 void worker_convert_free(struct worker *worker)
 {
     struct worker_convert *convert = worker->convert;
+    struct error error = ERROR_INIT;
 
     if (!convert)
         return;
     worker->convert = NULL;
     convert->host = wire_connection_free(convert->host);
     convert->agent = agent_free(convert->agent);
+    /* Its agent is gone by now. */
+    if (convert->mounted && vm_scratch_unmount(convert->mounted, &error) < 0)
+        set_record(worker, CODE_FAILED, error.message);
+    free(convert->mounted);
     free(convert);
-}
-
-static void set_record(struct worker *worker, int code, const char *reason)
-{
-    worker->record.code = code;
-    worker->record.finished = timestamp_now();
-    (void)string_copy(worker->record.reason, sizeof(worker->record.reason), reason);
 }
 
 static void fail(struct worker *worker, const struct error *error)
@@ -144,7 +159,7 @@ static void emptied(struct wire_connection *connection, json_t *ok, const struct
     }
     if (end) {
         set_record(worker, 0, "");
-        if (worker->convert->receiver == worker->link)
+        if (worker->job->convert == COMPUTE_CONVERT_IN)
             worker_begin_end(worker);
         else
             end_at_once(worker);
@@ -212,10 +227,17 @@ static void agent_is_ready(struct wire_connection *connection, json_t *ok,
 static int begin(struct worker *worker, struct wire_connection *connection, json_t *place,
                  struct error *err)
 {
-    bool receive = connection == worker->convert->receiver;
-    json_t *request = json_pack("{s:b,s:i,s:i,s:I,s:I}", "receive", receive, "slots", (int)SLOTS,
-                                "slot_size", (int)SLOT_SIZE, "clock", (json_int_t)timestamp_now(),
-                                "max_bytes", (json_int_t)worker->job->convert_max);
+    const struct worker_convert *convert = worker->convert;
+    const struct compute_job *job = worker->job;
+    bool out = job->convert == COMPUTE_CONVERT_OUT;
+    json_t *request =
+        json_pack("{s:b,s:i,s:i,s:I,s:I,s:s,s:s}", "receive", connection == convert->receiver,
+                  "slots", (int)SLOTS, "slot_size", (int)SLOT_SIZE, "clock",
+                  (json_int_t)timestamp_now(), "max_bytes", (json_int_t)job->convert_max, "content",
+                  out                ? "disk"
+                  : convert->mounted ? "path"
+                                     : "",
+                  "source", out ? job->scratch : job->upper);
 
     if (!request || !place || json_object_update(request, place) < 0) {
         json_decref(request);
@@ -299,12 +321,49 @@ int worker_convert_prepare(const struct compute_job *job, struct error *err)
     return r < 0 ? error_set_errno(err, r, "cannot make %s", job->ring) : 0;
 }
 
-void worker_convert_start(struct worker *worker)
+static struct worker_convert *need_convert(struct worker *worker)
+{
+    if (!worker->convert)
+        worker->convert = calloc(1, sizeof(*worker->convert));
+    return worker->convert;
+}
+
+bool worker_convert_mount(struct worker *worker)
 {
     const struct compute_job *job = worker->job;
-    struct worker_convert *convert = calloc(1, sizeof(*convert));
+    CLEANUP_FREE char *target = path_join(job->runtime_dir, "disk");
+    CLEANUP_FREE char *upper = target ? path_join(target, "upper") : NULL;
     struct error error = ERROR_INIT;
-    bool out = job->convert == COMPUTE_CONVERT_OUT;
+
+    if (job->convert != COMPUTE_CONVERT_IN || !upper || !need_convert(worker))
+        return false;
+    if (path_make_dirs(target, 0700, &error) < 0 || unshare(CLONE_NEWNS) < 0 ||
+        mount(NULL, "/", NULL, MS_PRIVATE | MS_REC, NULL) < 0 ||
+        vm_scratch_mount(job->scratch, target, &error) < 0)
+        return false; /* a VM does it */
+    if (mkdir(upper, 0755) < 0 || worker_convert_prepare(job, &error) < 0) {
+        (void)vm_scratch_unmount(target, NULL);
+        return false;
+    }
+    worker->convert->mounted = TAKE_PTR(target);
+    return true;
+}
+
+static json_t *place_of_disk(const struct worker *worker)
+{
+    const struct worker_convert *convert = worker->convert;
+
+    if (!convert->mounted)
+        return json_pack("{s:i,s:i}", "scratch", 0, "ring", 1);
+    CLEANUP_FREE char *upper = path_join(convert->mounted, "upper");
+    return upper ? json_pack("{s:s,s:s}", "directory", upper, "ring", worker->job->ring) : NULL;
+}
+
+void worker_convert_start(struct worker *worker)
+{
+    struct worker_convert *convert = need_convert(worker);
+    struct error error = ERROR_INIT;
+    bool out = worker->job->convert == COMPUTE_CONVERT_OUT;
     int r;
 
     if (!convert) {
@@ -312,12 +371,11 @@ void worker_convert_start(struct worker *worker)
         fail(worker, &error);
         return;
     }
-    worker->convert = convert;
     r = open_host(worker, convert, &error);
     convert->sender = out ? worker->link : convert->host;
     convert->receiver = out ? convert->host : worker->link;
     if (r >= 0)
-        r = begin(worker, worker->link, json_pack("{s:i,s:i}", "scratch", 0, "ring", 1), &error);
+        r = begin(worker, worker->link, place_of_disk(worker), &error);
     if (r < 0)
         fail(worker, &error);
 }

@@ -158,6 +158,8 @@ int worker_place(struct worker *worker, struct error *err)
     case COMPUTE_PROCESS:
         return place_process(worker, err);
     case COMPUTE_HYPERV:
+        if (worker_convert_mount(worker))
+            return place_process(worker, err);
         return worker_pool_place(worker) ? 0 : place_vm(worker, err);
     case COMPUTE_ISOLATION_MAX:
         break;
@@ -169,8 +171,8 @@ void worker_displace(struct worker *worker)
 {
     worker_proxies_close(worker);
     worker->link = wire_connection_free(worker->link);
-    worker_convert_free(worker); /* whose slots the link's last answers named */
     worker->agent = agent_free(worker->agent);
+    worker_convert_free(worker); /* whose slots the link's last answers named */
     /* What an ended VM still has is a descriptor that takes long to close (vm/vm.c). */
     if (!worker->vm_ended)
         worker->vm = vm_free(worker->vm);

@@ -254,7 +254,8 @@ static int fill_job(struct conversion *conversion, const char *target, struct co
     job->convert = in ? COMPUTE_CONVERT_IN : COMPUTE_CONVERT_OUT;
     job->memory = CONVERT_MEMORY;
     job->cpus = 0;
-    r = engine_storage_size(container->host_config, &job->convert_max, err);
+    /* More than its disk can hold is not in it. */
+    r = in ? 0 : engine_storage_size(container->host_config, &job->convert_max, err);
     if (r < 0)
         return r;
     job->upper = in ? string_format("%s/upper", container->directory) : strdup(target);

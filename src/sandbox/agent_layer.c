@@ -45,6 +45,7 @@ static void layer_free(struct agent_layer *layer)
     process_release(&layer->process);
     free(layer->task.directory);
     free(layer->task.ring);
+    free(layer->task.source);
     free(layer);
 }
 
@@ -182,6 +183,26 @@ static int read_paths(struct agent *agent, const json_t *request, struct layer_t
     return 0;
 }
 
+static int read_content(struct agent *agent, const json_t *request, struct layer_task *task,
+                        struct error *err)
+{
+    const char *how = "";
+    const char *source = NULL;
+    int r;
+
+    if ((r = json_get_string(request, "content", &how, err)) < 0 ||
+        (r = json_get_string(request, "source", &source, err)) < 0)
+        return r;
+    task->content = string_equal(how, "disk")   ? TREE_CONTENT_DISK
+                    : string_equal(how, "path") ? TREE_CONTENT_PATH
+                                                : TREE_CONTENT_HERE;
+    if (*how && task->content == TREE_CONTENT_HERE)
+        return error_set_class(err, ERROR_INVALID, "unknown 'content'");
+    if (task->receive && *how && (agent->is_guest || string_is_empty(source) || *source != '/'))
+        return error_set_class(err, ERROR_INVALID, "'source' is not an absolute path");
+    return string_replace(&task->source, source) < 0 ? error_oom(err) : 0;
+}
+
 static int read_task(struct agent *agent, const json_t *request, struct layer_task *task,
                      struct error *err)
 {
@@ -191,6 +212,7 @@ static int read_task(struct agent *agent, const json_t *request, struct layer_ta
     int r;
 
     if ((r = json_get_bool(request, "receive", &task->receive, err)) < 0 ||
+        (r = read_content(agent, request, task, err)) < 0 ||
         (r = read_number(request, "slots", 1, LAYER_SLOTS_MAX, &slots, err)) < 0 ||
         (r = read_number(request, "slot_size", LAYER_SLOT_ALIGN, LAYER_SLOT_MAX, &slot_size, err)) <
             0 ||

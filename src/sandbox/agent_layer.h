@@ -9,6 +9,10 @@
  * then the receiver to take them. So nothing is buffered without limit, neither side waits for the
  * other's file system while it has slots, and a slot has one owner at a time.
  *
+ * Large files need not go through it (tree-content.h): a VM says where in its disk their content
+ * is, and the host copies it from the image, without a look at the file system in it; and where
+ * both agents are the host's, which fill a disk that no VM has had, one reads the other's files.
+ *
  * What comes out of a VM is hostile. The receiver copies a slot into memory of its own before it
  * looks at it, and then it is an archive like any other (tree-extract.h). */
 #ifndef HULL_SANDBOX_AGENT_LAYER_H
@@ -18,6 +22,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "sandbox/tree-content.h"
 
 enum {
     LAYER_SLOTS_MAX = 32,    /* fewer than WIRE_PENDING_MAX: each may have a request */
@@ -32,6 +37,8 @@ struct layer_task {
     char *ring;      /* file or block device */
     uint32_t slots;
     uint32_t slot_size;
+    enum tree_content content;
+    char *source;       /* receiver: where the content is, unless it is in the archive */
     uint64_t max_bytes; /* of content that is received; 0: no limit */
 };
 

@@ -96,7 +96,8 @@ static int send_bytes(void *data, const void *bytes, size_t length, struct error
 
 static int send_layer(struct port *port, int root_fd, struct error *err)
 {
-    const struct tree_write_options options = {.flags = TREE_WRITE_RAW};
+    const struct tree_write_options options = {.flags = TREE_WRITE_RAW,
+                                               .content = port->task->content};
     const struct tar_sink sink = {.write = send_bytes, .data = port};
     int r = tree_write(root_fd, "/", &options, &sink, err);
 
@@ -147,13 +148,22 @@ static ssize_t receive_bytes(void *data, void *bytes, size_t size, struct error 
 /* On disk before it is said to be there: no other write of it is waited for. */
 static int receive_layer(struct port *port, int root_fd, struct error *err)
 {
-    const struct tree_extract_options options = {.flags = TREE_EXTRACT_RAW,
-                                                 .max_bytes = port->task->max_bytes};
+    const struct layer_task *task = port->task;
+    struct tree_extract_options options = {
+        .flags = TREE_EXTRACT_RAW, .max_bytes = task->max_bytes, .content = task->content};
     const struct tar_source source = {.read = receive_bytes, .data = port};
     struct tree_extract_result result = {0};
+    CLEANUP_CLOSE int content = -EBADF;
     CLEANUP_CLOSE int fd = -EBADF;
-    int r = tree_extract(root_fd, "/", &options, &source, &result, err);
+    int r;
 
+    if (task->content != TREE_CONTENT_HERE) {
+        content = open(task->source, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        if (content < 0)
+            return error_set_errno(err, -errno, "cannot open %s", task->source);
+        options.content_fd = content;
+    }
+    r = tree_extract(root_fd, "/", &options, &source, &result, err);
     if (r < 0)
         return r;
     fd = openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -152,15 +152,33 @@ static int write_at(int fd, const char *bytes, size_t length, int64_t offset)
     return 0;
 }
 
-static int write_content(struct extraction *extraction, int fd, const struct tar_entry *entry,
+/* What is in the file that the member refers to: 1; 0 when the archive has it. */
+static int fetch_content(struct extraction *extraction, int fd, struct tar_entry *entry,
+                         struct error *err)
+{
+    const struct tree_extract_options *options = extraction->options;
+    uint64_t rest = options->max_bytes ? options->max_bytes - extraction->result.bytes : UINT64_MAX;
+    uint64_t bytes = 0;
+    int r;
+
+    if (!extraction->raw)
+        return 0;
+    r = tree_content_fetch(fd, options->content, options->content_fd, entry, rest, &bytes, err);
+    extraction->result.bytes += bytes;
+    return r;
+}
+
+static int write_content(struct extraction *extraction, int fd, struct tar_entry *entry,
                          struct error *err)
 {
     uint64_t max = extraction->options->max_bytes;
     const void *bytes;
     size_t length;
     int64_t offset;
-    int r;
+    int r = fetch_content(extraction, fd, entry, err);
 
+    if (r < 0)
+        return r;
     while ((r = tar_reader_data(extraction->tar, &bytes, &length, &offset, err)) > 0) {
         extraction->result.bytes += length;
         if (max > 0 && extraction->result.bytes > max)
@@ -178,7 +196,7 @@ static int write_content(struct extraction *extraction, int fd, const struct tar
 }
 
 static int make_file(struct extraction *extraction, const struct place *place,
-                     const struct tar_entry *entry, struct error *err)
+                     struct tar_entry *entry, struct error *err)
 {
     CLEANUP_CLOSE int fd = openat(place->parent, place->base,
                                   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -374,8 +392,7 @@ static int apply_top(struct extraction *extraction, const struct tar_entry *entr
 /* -EEXIST, without a message, when something is there. `kept`: that is a directory, as the member.
  */
 static int make_kind(struct extraction *extraction, const struct place *place, const char *path,
-                     const char *target, const struct tar_entry *entry, bool kept,
-                     struct error *err)
+                     const char *target, struct tar_entry *entry, bool kept, struct error *err)
 {
     if (entry->type == TAR_DIRECTORY)
         return make_directory(extraction, place, path, entry, kept, err);
@@ -388,7 +405,7 @@ static int make_kind(struct extraction *extraction, const struct place *place, c
 
 /* Most of the time nothing is there. */
 static int make_member(struct extraction *extraction, const char *name, const char *target,
-                       const struct tar_entry *entry, struct error *err)
+                       struct tar_entry *entry, struct error *err)
 {
     CLEANUP_FREE char *path = full_path(extraction, name);
     struct place place = {.name = name};

@@ -23,6 +23,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "sandbox/tree-content.h"
+
 struct error;
 struct tar_source;
 
@@ -53,6 +55,10 @@ struct tree_extract_options {
      * by rename_to. NULL: no. Both clean. */
     const char *rename_from;
     const char *rename_to;
+    /* With TREE_EXTRACT_RAW: where the content is that members refer to (tree-content.h), and the
+     * descriptor of that, borrowed. */
+    enum tree_content content;
+    int content_fd;
     uint64_t max_entries; /* 0: TREE_ENTRIES_MAX */
     uint64_t max_bytes;   /* of content written; 0: no limit of ours */
 };

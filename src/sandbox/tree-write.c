@@ -171,8 +171,11 @@ static int put_file(struct writing *writing, const struct tree_node *node, struc
     if (writing->raw && node->st.stx_blocks * STAT_BLOCK < node->st.stx_size &&
         find_segments(fd, entry->size, entry) < 0)
         return error_oom(err);
+    int referred = writing->raw ? tree_content_refer(fd, writing->options->content, entry, err) : 0;
+    if (referred < 0)
+        return referred;
     r = tar_writer_entry(writing->tar, entry, err);
-    return r < 0 ? r : put_content(writing, fd, entry, err);
+    return r < 0 || referred > 0 ? r : put_content(writing, fd, entry, err);
 }
 
 /* --- members --- */

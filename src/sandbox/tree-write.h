@@ -11,6 +11,8 @@
 #ifndef HULL_SANDBOX_TREE_WRITE_H
 #define HULL_SANDBOX_TREE_WRITE_H
 
+#include "sandbox/tree-content.h"
+
 struct error;
 struct tar_sink;
 
@@ -37,6 +39,7 @@ struct tree_write_options {
      * others (/proc, bind mounts of single files) appear as an empty directory or file, as they
      * do in docker's archives, which come from the container's layers. NULL: none. */
     char *const *mounts;
+    enum tree_content content; /* with TREE_WRITE_RAW */
 };
 
 /* `path` is resolved inside root_fd (borrowed, O_PATH will do). -ENOENT is ERROR_NOT_FOUND; other
