@@ -280,6 +280,7 @@ static const struct call uml_calls[] = {
     {.number = SYS_prctl, .rule = &uml_prctl},
     {.number = SYS_personality, .rule = &only_no_randomize},
     {.number = SYS_ioctl, .rule = &uml_ioctl},
+    {.number = SYS_preadv2}, /* of a disk, only what needs no waiting */
 #ifdef SYS_open
     {.number = SYS_fork},
     {.number = SYS_vfork},
@@ -297,6 +298,7 @@ static const struct call file_calls[] = {
     {.number = SYS_llistxattr},      {.number = SYS_flistxattr},   {.number = SYS_removexattr},
     {.number = SYS_lremovexattr},    {.number = SYS_fremovexattr}, {.number = SYS_copy_file_range},
     {.number = SYS_sync_file_range}, {.number = SYS_syncfs},       {.number = SYS_flock},
+    {.number = SYS_pwritev2},
 #ifdef SYS_open
     {.number = SYS_creat},           {.number = SYS_rename},       {.number = SYS_link},
     {.number = SYS_symlink},         {.number = SYS_mknod},        {.number = SYS_chmod},

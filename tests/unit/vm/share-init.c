@@ -20,7 +20,11 @@
  *   hold PATH               keeps it open for reading until the next hold
  *   held                    first line of the content of what is held, read from its beginning
  *   size                    size of what is held
- *   work SECONDS PATH       writes, reads, makes, looks at and removes files below PATH; the times
+ *   mount-image DEVICE      an EROFS image, at /image
+ *   copy BLOCK FROM TO      what FROM has, BLOCK bytes at a time, and fsync
+ *   stress SEED STEPS PATH  STEPS random steps with a file: "SIZE SUM" of its content in the end
+ *   append TIMES PATH       TIMES lines "guest NUMBER" at the end
+ *   work PATH               writes, reads, makes, looks at and removes files below PATH; the times
  */
 #include <dirent.h>
 #include <errno.h>
@@ -267,7 +271,64 @@ static const char *do_size(const char *unused, const char *unused2)
     return answer;
 }
 
+#include "share-stress.h"
 #include "share-work.h"
+
+static const char *do_mount_image(const char *device, const char *unused)
+{
+    (void)unused;
+    mkdir("/image", 0755);
+    return result(mount(device, "/image", "erofs", MS_RDONLY, NULL));
+}
+
+static const char *copy(int from, int to, size_t block)
+{
+    /* Not where a page begins, as a program's memory mostly is. */
+    static char memory[2 * 1024 * 1024 + 16];
+    char *at = memory + 16;
+    ssize_t n;
+
+    while ((n = read(from, at, block)) > 0)
+        if (write(to, at, (size_t)n) != n)
+            return result(-1);
+    return result(n < 0 ? n : fsync(to));
+}
+
+static const char *do_copy(const char *block, const char *rest)
+{
+    size_t length = strcspn(rest, " ");
+    char *from = strndup(rest, length);
+    int in = open(from, O_RDONLY | O_CLOEXEC);
+    int out = open(rest + length + 1, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    const char *text = in < 0 || out < 0 ? result(-1) : copy(in, out, strtoul(block, NULL, 10));
+
+    free(from);
+    close(in);
+    close(out);
+    return text;
+}
+
+static const char *do_stress(const char *seed, const char *rest)
+{
+    char *path;
+    unsigned steps = (unsigned)strtoul(rest, &path, 10);
+
+    stress(path + strspn(path, " "), strtoull(seed, NULL, 10), steps, answer, sizeof(answer));
+    return answer;
+}
+
+static const char *do_append(const char *times, const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    int n = (int)strtoul(times, NULL, 10);
+    int r = fd;
+
+    for (int i = 0; i < n && r >= 0; i++)
+        r = dprintf(fd, "guest %d\n", i);
+    if (fd >= 0)
+        close(fd);
+    return result(r);
+}
 
 static const char *do_work(const char *path, const char *unused)
 {
@@ -279,13 +340,36 @@ static const struct {
     const char *name;
     const char *(*run)(const char *first, const char *second);
 } commands[] = {
-    {"mount", do_mount},   {"bind", do_bind},         {"stat", do_stat},       {"list", do_list},
-    {"read", do_read},     {"write", do_write},       {"as", do_as},           {"mkdir", do_mkdir},
-    {"rmdir", do_rmdir},   {"unlink", do_unlink},     {"mkfifo", do_mkfifo},   {"mknod", do_mknod},
-    {"chmod", do_chmod},   {"chown", do_chown},       {"symlink", do_symlink}, {"link", do_link},
-    {"rename", do_rename}, {"readlink", do_readlink}, {"create", do_create},   {"times", do_times},
-    {"touch", do_touch},   {"truncate", do_truncate}, {"hold", do_hold},       {"held", do_held},
-    {"size", do_size},     {"work", do_work},
+    {"mount", do_mount},
+    {"bind", do_bind},
+    {"stat", do_stat},
+    {"list", do_list},
+    {"read", do_read},
+    {"write", do_write},
+    {"as", do_as},
+    {"mkdir", do_mkdir},
+    {"rmdir", do_rmdir},
+    {"unlink", do_unlink},
+    {"mkfifo", do_mkfifo},
+    {"mknod", do_mknod},
+    {"chmod", do_chmod},
+    {"chown", do_chown},
+    {"symlink", do_symlink},
+    {"link", do_link},
+    {"rename", do_rename},
+    {"readlink", do_readlink},
+    {"create", do_create},
+    {"times", do_times},
+    {"touch", do_touch},
+    {"truncate", do_truncate},
+    {"hold", do_hold},
+    {"held", do_held},
+    {"size", do_size},
+    {"work", do_work},
+    {"stress", do_stress},
+    {"append", do_append},
+    {"mount-image", do_mount_image},
+    {"copy", do_copy},
 };
 
 static const char *run(char *line)
