@@ -356,7 +356,7 @@ static int open_worker(struct worker *worker, const char *directory, struct erro
     if ((r = compute_job_read(path, &worker->job, err)) < 0 ||
         (r = path_make_dirs(worker->job->runtime_dir, 0700, err)) < 0 ||
         (r = log_file_open(&worker->log, &worker->job->log, err)) < 0 ||
-        (r = worker_open_runtime(worker, err)) < 0)
+        (r = worker_leave_network(worker, err)) < 0 || (r = worker_open_runtime(worker, err)) < 0)
         return r;
     worker->status = worker->job->pool ? WORKER_BOOTING : WORKER_IDLE;
     worker_await_client(worker);

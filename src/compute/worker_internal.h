@@ -150,6 +150,11 @@ json_t *worker_exit_event(const struct worker *worker);
 bool worker_clients_drained(const struct worker *worker);
 
 /* worker_pool.c */
+/* Goes to a network namespace of its own if the VM's NIC is to be a packet socket; nothing there
+ * has an IPv6 address or speaks to the host. Before the engine is told that the worker is there. */
+int worker_leave_network(const struct worker *worker, struct error *err);
+/* Makes the far end of the container's veth pair ready for that socket. */
+int worker_prepare_nic(const struct worker *worker, struct error *err);
 int worker_pool_boot(struct worker_client *client, uint64_t id, struct error *err);
 int worker_pool_adopt(struct worker_client *client, json_t *request, struct error *err);
 /* The agent of a pooled VM has said hello. */

@@ -142,7 +142,8 @@ static int place_vm(struct worker *worker, struct error *err)
             return r;
         worker->user_published = true;
     }
-    if ((r = vm_start(&config, worker->loop, &events, &worker->vm, err)) < 0)
+    if ((r = worker_prepare_nic(worker, err)) < 0 ||
+        (r = vm_start(&config, worker->loop, &events, &worker->vm, err)) < 0)
         return r;
     trace_now(&worker->trace, TRACE_JAIL);
     worker_set_deadline(worker, WORKER_DEADLINE_BOOT,

@@ -9,10 +9,10 @@
  * (IDLE) it is like any other; only that a start finds the VM up. There is no way back: a VM serves
  * one container.
  *
- * The NIC's packet socket is made before anybody knows which link it is for, and the VMM, to which
- * it is given, may send by it wherever a socket of its network namespace can. So this process, and
- * the socket with it, are in a network namespace of their own, where the engine puts one end of the
- * container's veth pair and nothing else is.
+ * The NIC's packet socket is made before anybody knows which link it is for. By such a socket the
+ * VMM, to which it is given, may send wherever its network namespace can: so each worker whose VM
+ * has one is in a network namespace of its own, where the engine puts one end of the container's
+ * veth pair and nothing else is.
  *
  * What goes wrong with the VM between adoption and start costs time and nothing else: nothing of
  * the container ran in it, and the start boots another one. */
@@ -33,12 +33,15 @@
 
 /* --- boot --- */
 
-/* In it nothing has an IPv6 address or speaks to the host. */
-static int leave_network(struct error *err)
+int worker_leave_network(const struct worker *worker, struct error *err)
 {
+    const struct compute_job *job = worker->job;
     struct error why = ERROR_INIT;
     int r;
 
+    if (job->isolation != COMPUTE_HYPERV || !vm_nic_is_socket(job->engine) ||
+        !(job->pool || job->nic_link))
+        return 0;
     if (unshare(CLONE_NEWNET) < 0)
         return error_set_errno(err, -errno, "cannot make a network namespace");
     r = file_write(AT_FDCWD, "/proc/sys/net/ipv6/conf/default/disable_ipv6", "1", &why);
@@ -53,9 +56,7 @@ int worker_pool_boot(struct worker_client *client, uint64_t id, struct error *er
     if (worker->status != WORKER_BOOTING || worker->vm)
         return error_set_class(err, ERROR_CONFLICT, "this worker is %s",
                                worker_status_name(worker));
-    r = vm_nic_is_socket(worker->job->engine) ? leave_network(err) : 0;
-    if (r >= 0)
-        r = worker_place(worker, err);
+    r = worker_place(worker, err);
     if (r < 0) {
         worker->done = true;
         return r;
@@ -200,13 +201,12 @@ static int plug(struct worker *worker, struct error *err)
     struct vm_plug wanted = {.disks = disks,
                              .n_disks = strv_length(job->lower) + 1,
                              .nic = {.link = job->nic_link, .mac = job->nic_mac}};
-    int r = 0;
+    int r;
 
     for (size_t i = 0; i + 1 < wanted.n_disks; i++)
         disks[i] = (struct vm_disk){.path = job->lower[i], .read_only = true};
     disks[wanted.n_disks - 1] = (struct vm_disk){.path = job->scratch, .read_only = false};
-    if (job->nic_link && vm_nic_is_socket(job->engine))
-        r = netdevice_prepare_socket_peer(job->nic_link, err);
+    r = worker_prepare_nic(worker, err);
     return r < 0 ? r : vm_plug(worker->vm, &wanted, plugged, worker, err);
 }
 
@@ -263,9 +263,15 @@ void worker_pool_drop(struct worker *worker)
     worker->vm = vm_free(worker->vm);
     worker->vm_ended = false;
     worker->plug = WORKER_NOT_PLUGGED;
-    if (worker->job->nic_link &&
-        vm_nic_is_socket(worker->job->engine)) /* perhaps it never came to that */
-        (void)netdevice_prepare_socket_peer(worker->job->nic_link, NULL);
+}
+
+int worker_prepare_nic(const struct worker *worker, struct error *err)
+{
+    const struct compute_job *job = worker->job;
+
+    return job->nic_link && vm_nic_is_socket(job->engine)
+               ? netdevice_prepare_socket_peer(job->nic_link, err)
+               : 0;
 }
 
 int worker_pool_place(struct worker *worker)

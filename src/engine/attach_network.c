@@ -75,14 +75,16 @@ static enum net_endpoint_kind endpoint_kind(const struct container *container)
     return container->vm_engine == VM_ENGINE_UML ? NET_ENDPOINT_SOCKET : NET_ENDPOINT_TAP;
 }
 
-static void endpoint_spec(const struct container *container, struct net_endpoint_spec *ret)
+/* `netns` 0: the host's */
+static void endpoint_spec(const struct container *container, int netns,
+                          struct net_endpoint_spec *ret)
 {
     *ret = (struct net_endpoint_spec){
         .id = container->id,
         .kind = endpoint_kind(container),
         .address = container->address,
         .owner = container->vm_uid,
-        .peer_netns = container->peer_netns,
+        .peer_netns = netns,
     };
 }
 
@@ -141,6 +143,28 @@ static int publish_ports(struct container *container, struct error *err)
     return 0;
 }
 
+bool container_network_is_late(const struct container *container)
+{
+    return on_bridge(container) && endpoint_kind(container) == NET_ENDPOINT_SOCKET;
+}
+
+int container_network_connect(struct container *container, int netns, struct error *err)
+{
+    struct net_endpoint_spec spec;
+    endpoint_spec(container, netns, &spec);
+    int r = net_endpoint_create(container->engine->net, &spec, &container->endpoint, err);
+    if (r < 0)
+        return r;
+    {
+        ENGINE_STATE(container->engine);
+        container->has_endpoint = true;
+    }
+    r = publish_ports(container, err);
+    if (r < 0)
+        container_network_detach(container);
+    return r;
+}
+
 int container_network_attach(struct container *container, struct compute_job *job,
                              struct error *err)
 {
@@ -153,25 +177,19 @@ int container_network_attach(struct container *container, struct compute_job *jo
     if (!container->engine->net)
         return error_set_class(err, ERROR_NOT_FOUND,
                                "network bridge not found: the engine was started without a bridge");
-    struct net_endpoint_spec spec;
     int r = lease_address(container, err);
     if (r < 0)
         return r;
-    endpoint_spec(container, &spec);
-    r = net_endpoint_create(container->engine->net, &spec, &container->endpoint, err);
-    if (r < 0)
-        return r;
+    (void)net_endpoint_names(container->id, endpoint_kind(container), &container->endpoint);
+    net_mac_from_address(container->address, container->endpoint.mac);
     {
         ENGINE_STATE(container->engine);
-        container->has_endpoint = true;
         memcpy(container->mac, container->endpoint.mac, sizeof(container->mac));
     }
-    r = publish_ports(container, err);
-    if (r == 0)
-        r = fill_interface(container, job, err);
-    if (r < 0)
-        container_network_detach(container);
-    return r;
+    r = fill_interface(container, job, err);
+    if (r < 0 || container_network_is_late(container))
+        return r;
+    return container_network_connect(container, 0, err);
 }
 
 void container_network_detach(struct container *container)
@@ -289,7 +307,7 @@ int engine_network_adopt(struct engine *engine, struct error *err)
         int r = engine_ports_from_json(container->ports, &ports, &n_ports, err);
         if (r < 0)
             return r;
-        endpoint_spec(container, &adoption.specs[adoption.n]);
+        endpoint_spec(container, 0, &adoption.specs[adoption.n]);
         adoption.adopted[adoption.n] = (struct net_adopted){
             .spec = &adoption.specs[adoption.n], .ports = ports, .n_ports = n_ports};
         adoption.n++;

@@ -98,9 +98,8 @@ struct container {
     struct net_endpoint endpoint; /* [operation] */
     json_t *ports;                /* [state] NetworkSettings.Ports while running, or NULL */
     uint64_t vm_promised;         /* [state] memory for a VM that is starting, admission.h */
-    int peer_netns; /* [operation] where the VM's end of its endpoint is made; 0: the host's */
-    uid_t vm_uid;   /* [operation] leased user id of the VMM, 0 none */
-    bool volumes_mounted; /* [operation] this run's volumes are counted */
+    uid_t vm_uid;                 /* [operation] leased user id of the VMM, 0 none */
+    bool volumes_mounted;         /* [operation] this run's volumes are counted */
 
     struct compute_client *events; /* loop thread: the connection that events arrive on */
     struct loop_source source;     /* loop thread */

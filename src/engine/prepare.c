@@ -287,6 +287,18 @@ static void end_worker(const struct process *worker)
         (void)poll(&gone, 1, WORKER_END_MS);
 }
 
+static int connect_network(struct container *container, const struct process *worker,
+                           struct error *err)
+{
+    CLEANUP_FREE char *path = string_format("/proc/%d/ns/net", (int)worker->pid);
+    CLEANUP_CLOSE int netns = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (!process_is_alive(worker))
+        return error_set(err, -ESRCH, "the worker has gone");
+    if (netns < 0)
+        return error_set_errno(err, -errno, "cannot open the worker's network namespace");
+    return container_network_connect(container, netns, err);
+}
+
 static int start_worker(struct container *container, struct pooled_vm *vm, struct error *err)
 {
     struct compute_client *client = NULL;
@@ -302,6 +314,10 @@ static int start_worker(struct container *container, struct pooled_vm *vm, struc
     }
     if (r < 0)
         return r;
+    /* It finds its NIC when it is told of the container. */
+    if (vm && container_network_is_late(container) &&
+        (r = container_network_connect(container, pooled_vm_netns(vm), err)) < 0)
+        return r;
     r = vm ? pooled_vm_adopt(vm, container, &client, err)
            : compute_worker_spawn(container->engine->config.worker_program, container->directory,
                                   container->runtime_dir, &pid, err);
@@ -309,6 +325,11 @@ static int start_worker(struct container *container, struct pooled_vm *vm, struc
         return r;
     CLEANUP(process_release) struct process worker = PROCESS_INIT;
     (void)process_open(pid, &worker); /* at once, so that the pid is still its own */
+    if (!vm && container_network_is_late(container) &&
+        (r = connect_network(container, &worker, err)) < 0) {
+        end_worker(&worker);
+        return r;
+    }
     {
         ENGINE_STATE(container->engine);
         container->worker_pid = pid;
@@ -342,9 +363,7 @@ static int prepare_run(struct container *container, struct pooled_vm *vm, struct
         return r;
     (void)exit_record_remove(container->directory);
     container_trace_begin(container);
-    container->peer_netns = vm ? pooled_vm_netns(vm) : 0;
     r = write_job(container, err);
-    container->peer_netns = 0;
     if (r == 0)
         r = container_volumes_mount(container, err);
     if (r == 0)

@@ -303,6 +303,33 @@ PYTHON
         docker rm two
 }
 
+@test "row 7: hyperv: the VM's network socket reaches its own link, and none of the host's" {
+        need hyperv-uml
+        [[ $(compute hbox Engine) == uml ]] || skip "another engine is chosen"
+        local source id vmm worker
+        # With a share it is booted for the container, without it comes from the pool.
+        for source in "" "$BATS_TEST_TMPDIR"; do
+                docker run -d --name fenced --isolation=hyperv ${source:+-v "$source:/mnt"} hull/nano sleep 1000 >/dev/null
+                id=$(identity fenced) vmm=$(compute fenced VmmPid) worker=$(compute fenced WorkerPid)
+                # packet(7): who has such a socket may send by any interface of the namespace it was made in.
+                python3 - "$vmm" "$worker" <<'PYTHON'
+import ctypes, fcntl, os, socket, sys
+vmm, worker = int(sys.argv[1]), int(sys.argv[2])
+SYS_pidfd_getfd, SIOCGSKNS, VM_FD_NIC = 438, 0x894C, 5
+taken = ctypes.CDLL(None, use_errno=True).syscall(SYS_pidfd_getfd, os.pidfd_open(vmm), VM_FD_NIC, 0)
+assert taken >= 0, os.strerror(ctypes.get_errno())
+assert socket.socket(fileno=os.dup(taken)).family == socket.AF_PACKET
+space = os.fstat(fcntl.ioctl(taken, SIOCGSKNS)).st_ino
+assert space == os.stat(f"/proc/{worker}/ns/net").st_ino
+assert space != os.stat("/proc/self/ns/net").st_ino
+PYTHON
+                eq "hp${id:0:10} lo" "$(nsenter -t "$worker" -n ip -o link | awk -F ': ' '{ sub("@.*", "", $2); print $2 }' | grep -E '^(hp|hv|lo|eth|hull)' | sort | xargs)"
+                lacks "hp${id:0:10}" "$(ip -o link)"
+                docker exec fenced ping -c 1 -W 5 "$(docker network inspect bridge -f '{{(index .IPAM.Config 0).Gateway}}')"
+                docker rm -f fenced >/dev/null
+        done
+}
+
 # --- row 14: no engine ---
 
 @test "row 14: no engine: hyperv is not available, each engine with its reason, exit code 125" {

@@ -8,6 +8,7 @@ setup() {
         need client
         need hyperv-uml
         use main
+        [[ $(hull vm probe --format json | jq -rs 'flatten | map(select(.Works))[0].Engine') == uml ]] || skip "another engine is chosen"
 }
 teardown() {
         load lib
