@@ -50,6 +50,8 @@ struct vm_engine_ops {
     /* Why the engine cannot work here as far as looking tells; 0 if nothing speaks against it.
      * `root` is put before paths of the host ("" but in tests). The error is one for users. */
     int (*check)(const struct vm_files *files, const char *root, struct error *err);
+    /* After a boot that failed: what is wrong with the files, malloc'd, or NULL. May be NULL. */
+    char *(*fault)(const struct vm_files *files);
     /* Command line, argv[0] included; *ret_argv is a new vector. -ENOMEM. */
     int (*command)(const struct vm_config *config, char ***ret_argv, struct error *err);
     /* The descriptor through which the VMM reaches the NIC's link. */

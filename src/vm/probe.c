@@ -23,7 +23,10 @@
 #include "vm/probe-cache.h"
 #include "wire/connection.h"
 
-enum { PROBE_ERROR_MAX = 1800 };
+enum {
+    PROBE_ERROR_MAX = 1800,
+    REASON_SHARE = 200, /* of a reason, where the file at fault is told too */
+};
 #define PROBE_MEMORY (128ULL * 1024 * 1024)
 #define UNAVAILABLE "isolation 'hyperv' is not available: "
 
@@ -193,6 +196,22 @@ static int boot(const struct vm_probe_config *config, enum vm_engine engine,
     return r < 0 ? error_set_errno(err, r, "cannot wait for the utility VM") : 0;
 }
 
+/* A crash says little; that it is another kernel than hull's says what to do. */
+static int explain(const struct vm_probe_config *config, const struct vm_engine_ops *ops,
+                   struct vm_verdict *verdict, struct error *err)
+{
+    CLEANUP_FREE char *fault = ops->fault ? ops->fault(&config->files) : NULL;
+    CLEANUP_FREE char *reason =
+        fault ? string_format("%.*s; %s", REASON_SHARE, verdict->reason, fault) : NULL;
+
+    if (!fault)
+        return 0;
+    if (!reason)
+        return error_oom(err);
+    (void)string_copy(verdict->reason, sizeof(verdict->reason), reason);
+    return 0;
+}
+
 int vm_probe(const struct vm_probe_config *config, enum vm_engine engine, struct vm_verdict *ret,
              struct error *err)
 {
@@ -218,6 +237,8 @@ int vm_probe(const struct vm_probe_config *config, enum vm_engine engine, struct
         return error_oom(err);
     if (config->refresh || !vm_probe_cache_find(config->cache_path, ops->name, key, &verdict)) {
         r = boot(config, engine, &verdict, &remember, err);
+        if (r >= 0 && !verdict.works)
+            r = explain(config, ops, &verdict, err);
         if (r < 0)
             return r;
         if (remember)

@@ -14,6 +14,7 @@
 #include "base/netdevice.h"
 #include "base/strings.h"
 #include "vm/engine.h"
+#include "vm/uml-kernel.h"
 #include "vm/uml-plug.h"
 #include "vm/uml.h"
 
@@ -50,6 +51,11 @@ static int uml_check(const struct vm_files *files, const char *root, struct erro
         return r;
     return vm_engine_need_file(files->initramfs, "utility VM initramfs", "hulld writes it at start",
                                err);
+}
+
+static char *uml_fault(const struct vm_files *files)
+{
+    return vm_uml_kernel_fault(files->uml_kernel);
 }
 
 static int append_disks(char ***argv, const struct vm_config *config)
@@ -146,6 +152,7 @@ const struct vm_engine_ops vm_engine_uml = {
     .kernel = uml_kernel,
     .initramfs = uml_initramfs,
     .check = uml_check,
+    .fault = uml_fault,
     .command = uml_command,
     .open_nic = netdevice_open_packet_socket,
     .open_pooled_nic = netdevice_new_packet_socket,

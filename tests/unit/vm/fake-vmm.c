@@ -27,6 +27,9 @@
 
 enum { SCRIPT_MAX = 4096, CHUNK = 65536 };
 
+/* What tells hull's kernel from other programs (vm/uml-kernel.h). */
+static const char marks[] __attribute__((used)) = "Linux version 0-fake uml_dir memtotal";
+
 static void put(int fd, const void *data, size_t length)
 {
     const char *bytes = data;

@@ -197,6 +197,64 @@ static void test_engines_are_remembered_apart(void **state)
     assert_non_null(strstr(text, "\"tcg\""));
 }
 
+static void append(const char *path, const void *bytes, size_t length)
+{
+    CLEANUP_CLOSE int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_true(fd_write_full(fd, bytes, length) >= 0);
+}
+
+static void append_file(const char *path, const char *from)
+{
+    CLEANUP_CLOSE int in = open(from, O_RDONLY | O_CLOEXEC);
+    char bytes[4096];
+    ssize_t n;
+
+    while ((n = read(in, bytes, sizeof(bytes))) > 0)
+        append(path, bytes, (size_t)n);
+    assert_int_equal(n, 0);
+}
+
+/* An old kernel, another one, and what is none: the reason names the file and what to do. */
+static void test_another_kernel(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *content; /* NULL: a program that is no kernel */
+        const char *fault;
+    } rows[] = {
+        {"script", "#!/bin/sh\nexit 0\n", "is no program for this machine"},
+        {"empty", "", "is no program for this machine"},
+        {"program", NULL, "is no User-Mode Linux kernel"},
+        {"old", "Linux version 6.1.0-other (x) uml_dir",
+         "is Linux 6.1.0-other without all of hull's"},
+        {"cut", "uml_dir Linux version", "is no User-Mode Linux kernel"},
+    };
+    struct fixture *fixture = *state;
+    struct vm_probe_config config = probe_config(fixture);
+
+    fixture_need_root();
+    fixture_write(fixture->initramfs, "");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct vm_verdict verdict = {.works = true};
+        CLEANUP_FREE char *path = path_join(fixture->directory, rows[i].name);
+        bool elf = i > 1;
+
+        fixture_write(path, "");
+        if (elf)
+            append_file(path, "/bin/true");
+        append(path, string_or(rows[i].content, ""), strlen(string_or(rows[i].content, "")));
+        assert_int_equal(chmod(path, 0755), 0);
+        config.files.uml_kernel = path;
+        assert_int_equal(vm_probe(&config, VM_ENGINE_UML, &verdict, NULL), 0);
+        assert_false(verdict.works);
+        assert_non_null(strstr(verdict.reason, path));
+        assert_non_null(strstr(verdict.reason, rows[i].fault));
+        assert_non_null(strstr(verdict.reason, "`make kernel`"));
+    }
+}
+
 static void test_auto_takes_the_first_that_works(void **state)
 {
     struct fixture *fixture = *state;
@@ -258,6 +316,7 @@ int main(void)
         ROW(test_another_file_is_probed_anew),
         ROW(test_a_broken_cache_is_no_cache),
         ROW(test_engines_are_remembered_apart),
+        ROW(test_another_kernel),
         ROW(test_auto_takes_the_first_that_works),
         ROW(test_auto_tells_all_reasons),
         ROW(test_a_named_engine_never_becomes_another),
