@@ -53,6 +53,7 @@ static void on_signal(struct loop_source *source, uint32_t events)
 static const struct agent_ops ops = {
     .prepare = guest_prepare,
     .prepare_layer = guest_prepare_layer,
+    .damage = guest_damage,
     .shutdown = on_shutdown,
     .closed = on_closed,
 };

@@ -2,6 +2,7 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "base/json.h"
 #include "base/path.h"
 #include "base/strings.h"
 #include "base/timestamp.h"
@@ -130,6 +131,8 @@ static void answer_starter(struct worker *worker, const struct error *error)
     json_t *answer = json_pack("{s:i}", "pid", (int)worker->pid);
     if (answer && worker->warnings)
         (void)json_object_set(answer, "warnings", worker->warnings);
+    if (answer && *worker->damage)
+        (void)json_put_string(answer, "damage", worker->damage);
     wire_connection_answer(client->connection, worker->start_id, answer);
 }
 

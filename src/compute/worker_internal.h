@@ -105,6 +105,7 @@ struct worker {
     uint64_t start_id;
     pid_t pid;
     json_t *warnings;
+    char damage[256]; /* of the writable layer, as the guest says; "": none */
 
     /* streams */
     struct log_file log;
@@ -172,6 +173,8 @@ char *worker_console_path(const struct compute_job *job);
 int worker_place(struct worker *worker, struct error *err);
 void worker_displace(struct worker *worker);
 /* Adds the end of the guest's console to the error's message. */
+/* Makes a guest's text fit for one line of an error. */
+void worker_make_line(char *text);
 void worker_quote_console(const struct worker *worker, struct error *error);
 
 /* worker_link.c */

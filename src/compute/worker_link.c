@@ -240,6 +240,26 @@ static void take_report(struct worker *worker, const json_t *message, enum trace
     worker->trace.at[mark] = heard;
 }
 
+/* The guest says what it found; that its disk failed is read off its console, too. The container's
+ * record tells it where nothing worse is to be told. */
+static void take_damage(struct worker *worker, const json_t *message)
+{
+    const char *text = json_string_value(json_object_get(message, "damage"));
+    const char *console = worker->vm ? vm_disk_error(worker->vm) : NULL;
+
+    if (!worker->vm || *worker->damage || (!text && !console))
+        return;
+    if (text)
+        (void)string_copy(worker->damage, sizeof(worker->damage), text);
+    else
+        (void)snprintf(worker->damage, sizeof(worker->damage),
+                       "the disk of the writable layer failed, what was written to it may be lost: "
+                       "%.120s",
+                       console);
+    worker_make_line(worker->damage);
+    worker_note(worker, "%s", worker->damage);
+}
+
 static void created(struct wire_connection *connection, json_t *ok, const struct error *error,
                     void *data)
 {
@@ -258,6 +278,7 @@ static void created(struct wire_connection *connection, json_t *ok, const struct
         return;
     }
     take_report(worker, ok, TRACE_CREATED);
+    take_damage(worker, ok);
     if (wire_connection_request(connection, "start", NULL, started, worker, &failure) < 0)
         worker_start_failed(worker, &failure);
 }
@@ -331,10 +352,12 @@ static void handle_ready(struct wire_connection *connection, void *data)
 
 /* --- events --- */
 
-static void container_ended(struct worker *worker, int code, bool oom)
+static void container_ended(struct worker *worker, int code, bool oom, const json_t *event)
 {
     if (worker->status != WORKER_RUNNING)
         return; /* before `start` was answered: the answer, an error, says it */
+    take_damage(worker, event);
+    (void)string_copy(worker->record.reason, sizeof(worker->record.reason), worker->damage);
     worker->record.code = code;
     worker->record.oom_killed = oom;
     worker->record.finished = timestamp_now();
@@ -357,7 +380,7 @@ static void handle_exit(struct worker *worker, json_t *event)
     }
     if (!*exec) {
         take_report(worker, event, TRACE_EXIT);
-        container_ended(worker, code, oom);
+        container_ended(worker, code, oom, event);
         return;
     }
     if (!worker_exec_ended(worker, exec)) {

@@ -184,7 +184,7 @@ void worker_displace(struct worker *worker)
 }
 
 /* Makes the guest's text fit for one line of an error. */
-static void make_line(char *text)
+void worker_make_line(char *text)
 {
     for (char *c = text; *c; c++) {
         if (*c == '\n')
@@ -211,7 +211,7 @@ void worker_quote_console(const struct worker *worker, struct error *error)
     if (n <= 0)
         return;
     tail[n] = '\0';
-    make_line(tail);
+    worker_make_line(tail);
     (void)error_set(&whole, error->code, "%s; the end of its console: %s", error->message, tail);
     whole.class = error->class;
     *error = whole;

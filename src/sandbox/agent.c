@@ -174,6 +174,22 @@ static void undo(struct agent *agent)
     agent->state = AGENT_NONE;
 }
 
+void agent_report_damage(struct agent *agent, json_t *message)
+{
+    CLEANUP_FREE char *damage = agent->ops->damage ? agent->ops->damage(agent->data) : NULL;
+
+    if (damage)
+        (void)json_put_string(message, "damage", damage);
+}
+
+/* A failure that damage may have caused says so. */
+static int blame_damage(struct agent *agent, int r, struct error *err)
+{
+    CLEANUP_FREE char *damage = agent->ops->damage ? agent->ops->damage(agent->data) : NULL;
+
+    return damage ? error_wrap(err, r, "%s", damage) : r;
+}
+
 /* The root of a container that does not run. On the host it is mounted where nobody else sees it
  * and from where it goes with this process; the VM is the agent's own. */
 static int mount_files(struct agent *agent, struct error *err)
@@ -196,7 +212,7 @@ static int op_files(struct agent *agent, json_t *request, json_t **ret, struct e
         r = mount_files(agent, err);
     if (r < 0) {
         undo(agent);
-        return r;
+        return blame_damage(agent, r, err);
     }
     agent->state = AGENT_FILES;
     return 0;
@@ -224,13 +240,16 @@ static int op_create(struct agent *agent, json_t *request, json_t **ret, struct 
     r = create_sandbox(agent, request, err);
     if (r < 0) {
         undo(agent);
-        return r;
+        return blame_damage(agent, r, err);
     }
     agent->state = AGENT_CREATED;
     trace_now(&agent->trace, TRACE_CREATE);
     *ret = json_pack("{s:i,s:o,s:o}", "pid", (int)agent->first->process.pid, "warnings",
                      sandbox_warnings_to_json(agent), "trace", agent_report(agent));
-    return *ret ? 0 : error_oom(err);
+    if (!*ret)
+        return error_oom(err);
+    agent_report_damage(agent, *ret);
+    return 0;
 }
 
 static int op_start(struct agent *agent, json_t *request, json_t **ret, struct error *err)

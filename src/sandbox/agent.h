@@ -53,6 +53,9 @@ struct agent_ops {
      * own `directory` and `ring`. */
     int (*prepare_layer)(const json_t *request, char **ret_directory, char **ret_ring, void *data,
                          struct error *err);
+    /* What is wrong with the file system of the writable layer, malloc'd; NULL: nothing is known to
+     * be. Asked after prepare() and when everything is unmounted. */
+    char *(*damage)(void *data);
     /* `shutdown` was asked for. NULL: it is answered and has no effect. */
     void (*shutdown)(void *data);
     /* The connection is over; the agent does nothing more. Last call. */

@@ -142,6 +142,8 @@ void agent_process_reap(struct agent_process *process);
 void agent_process_settle(struct agent_process *process);
 /* What was marked since the last report. */
 json_t *agent_report(struct agent *agent);
+/* Adds the member `damage`, if there is some. */
+void agent_report_damage(struct agent *agent, json_t *message);
 /* Sends a `log` event. */
 void agent_log(struct agent *agent, const char *message);
 

@@ -81,8 +81,10 @@ static void send_exit(struct agent *agent, const struct agent_process *process, 
 
     if (!event)
         return;
-    if (process == agent->first)
+    if (process == agent->first) {
         (void)json_put(event, "trace", agent_report(agent));
+        agent_report_damage(agent, event);
+    }
     (void)wire_connection_event(agent->connection, "exit", event);
 }
 

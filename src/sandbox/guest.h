@@ -53,6 +53,9 @@ int guest_hold(int link, struct error *err);
  * {"type": "disks", "lower": [indices, topmost first], "scratch": index}. */
 int guest_prepare(const json_t *request, struct sandbox_root *ret, void *data, struct error *err);
 
+/* agent_ops.damage: errors that ext4 has noted in its superblock, in earlier runs or this one. */
+char *guest_damage(void *data);
+
 /* agent_ops.prepare_layer: mounts disk `scratch`, whose upper directory it is; disk `ring`. */
 int guest_prepare_layer(const json_t *request, char **ret_directory, char **ret_ring, void *data,
                         struct error *err);

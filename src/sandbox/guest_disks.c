@@ -13,6 +13,7 @@
 #include "sandbox/sandbox.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
@@ -109,6 +110,53 @@ static int mount_layers(const json_t *rootfs, struct sandbox_root *root, struct 
     return 0;
 }
 
+/* --- the writable layer --- */
+
+static char scratch_device[32]; /* "": none was mounted */
+
+/* What the kernel says of a damaged file system: EFSCORRUPTED, EFSBADCRC, and EINVAL where it finds
+ * none at all. A journal that cannot be replayed is EIO. */
+static bool is_damage(int code)
+{
+    return code == -EUCLEAN || code == -EBADMSG || code == -EINVAL || code == -EIO;
+}
+
+/* errors=remount-ro: what is found damaged is not written to any more.
+ * discard: what the container deletes gives its blocks back to the host's file. */
+static int mount_ext4(json_int_t index, struct error *err)
+{
+    struct disk_search search;
+    int r = await_disk(index, &search, err);
+
+    if (r < 0)
+        return r;
+    (void)string_copy(scratch_device, sizeof(scratch_device), search.path);
+    r = guest_mount_checked(search.path, SCRATCH_DIR, "ext4", MS_NOATIME,
+                            "discard,errors=remount-ro", err);
+    return is_damage(r) ? error_wrap(err, r, "its file system is damaged") : r;
+}
+
+/* Documentation/filesystems/ext4/super.rst of the kernel. The block device's cache is the file
+ * system's own, so this is what ext4 knows, written or not. */
+char *guest_damage(void *data)
+{
+    enum { AT = 1024, SIZE = 1024, MAGIC_AT = 0x38, STATE_AT = 0x3a, COUNT_AT = 0x194, ERRORS = 2 };
+    CLEANUP_CLOSE int fd = *scratch_device ? open(scratch_device, O_RDONLY | O_CLOEXEC) : -EBADF;
+    uint8_t block[SIZE];
+
+    (void)data;
+    if (fd < 0 || pread(fd, block, SIZE, AT) != SIZE || block[MAGIC_AT] != 0x53 ||
+        block[MAGIC_AT + 1] != 0xef)
+        return NULL;
+    uint32_t errors = (uint32_t)block[COUNT_AT] | (uint32_t)block[COUNT_AT + 1] << 8 |
+                      (uint32_t)block[COUNT_AT + 2] << 16 | (uint32_t)block[COUNT_AT + 3] << 24;
+    if (!(block[STATE_AT] & ERRORS) && errors == 0)
+        return NULL;
+    return string_format("the file system of the writable layer is damaged (%" PRIu32
+                         " errors so far): copy out what you need and make the container anew",
+                         errors);
+}
+
 static int mount_scratch(const json_t *rootfs, struct sandbox_root *root, struct error *err)
 {
     int64_t index = 0;
@@ -116,8 +164,7 @@ static int mount_scratch(const json_t *rootfs, struct sandbox_root *root, struct
 
     if (r < 0)
         return r;
-    /* discard: what the container deletes gives its blocks back to the host's file. */
-    r = mount_disk(index, SCRATCH_DIR, "ext4", MS_NOATIME, "discard", err);
+    r = mount_ext4(index, err);
     if (r < 0)
         return error_wrap(err, r, "the writable layer");
     if ((r = path_make_dirs(SCRATCH_DIR "/upper", 0755, err)) < 0 ||

@@ -21,6 +21,7 @@ struct vm_console {
     size_t line_length;
     char last[VM_CONSOLE_LINE_MAX];
     char panic[VM_CONSOLE_LINE_MAX];
+    char disk_error[VM_CONSOLE_LINE_MAX];
 };
 
 int vm_console_new(const char *path, size_t max, struct vm_console **ret, struct error *err)
@@ -125,6 +126,18 @@ static void store(struct vm_console *console, const char *data, size_t length)
 
 /* --- the lines --- */
 
+/* block/blk-core.c, fs/buffer.c and fs/ext4/super.c of the kernel. */
+static bool is_disk_error(const char *line)
+{
+    static const char *const texts[] = {"error, dev ubd", "error, dev vd", "error, dev sd",
+                                        "Buffer I/O error on dev", "EXT4-fs error"};
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        if (strstr(line, texts[i]))
+            return true;
+    return false;
+}
+
 static void end_line(struct vm_console *console)
 {
     const char *found;
@@ -134,6 +147,8 @@ static void end_line(struct vm_console *console)
     if (console->line[strspn(console->line, " ")] == '\0')
         return;
     string_copy(console->last, sizeof(console->last), console->line);
+    if (!*console->disk_error && is_disk_error(console->line))
+        string_copy(console->disk_error, sizeof(console->disk_error), console->line);
     found = strstr(console->line, panic_text);
     if (found && !*console->panic)
         string_copy(console->panic, sizeof(console->panic), found + sizeof(panic_text) - 1);
@@ -156,6 +171,11 @@ void vm_console_feed(struct vm_console *console, const void *data, size_t length
 const char *vm_console_panic(const struct vm_console *console)
 {
     return *console->panic ? console->panic : NULL;
+}
+
+const char *vm_console_disk_error(const struct vm_console *console)
+{
+    return *console->disk_error ? console->disk_error : NULL;
 }
 
 const char *vm_console_last_line(struct vm_console *console)

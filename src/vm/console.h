@@ -26,6 +26,10 @@ void vm_console_feed(struct vm_console *console, const void *data, size_t length
  * "; NULL while there was none. Printable ASCII. */
 const char *vm_console_panic(const struct vm_console *console);
 
+/* The first line in which the guest's kernel says that a disk failed; NULL while there was none.
+ * Printable ASCII. The guest's own disks are meant, so what it says is about nobody else. */
+const char *vm_console_disk_error(const struct vm_console *console);
+
 /* The last line with text in it, finished or not; "" at first. Printable ASCII. */
 const char *vm_console_last_line(struct vm_console *console);
 

@@ -105,9 +105,9 @@ static int add_disk(struct qemu_plug *own, const struct vm_plugging_disk *disk, 
                      -EBADF, err);
     if (r == 0)
         r = add_step(own, "device_add",
-                     json_pack("{s:s, s:s, s:I, s:s, s:s}", "driver", "scsi-hd", "bus",
+                     json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:s}", "driver", "scsi-hd", "bus",
                                QEMU_DISKS ".0", "scsi-id", (json_int_t)index, "drive", node,
-                               "serial", serial),
+                               "serial", serial, "werror", "report", "rerror", "report"),
                      -EBADF, err);
     return r;
 }

@@ -255,7 +255,9 @@ static int append_disk(char ***argv, size_t index, bool read_only)
                         "file.locking", "off", "file.discard", "unmap", "file.read-only", only,
                         NULL);
     if (r == 0)
-        r = qemu_append(argv, "-device", "virtio-blk-pci", "drive", node, "serial", serial, NULL);
+        /* Else a full disk of the host stops the VM. */
+        r = qemu_append(argv, "-device", "virtio-blk-pci", "drive", node, "serial", serial,
+                        "werror", "report", "rerror", "report", NULL);
     return r;
 }
 

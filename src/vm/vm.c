@@ -450,6 +450,11 @@ static void on_qmp_event(struct qmp *qmp, const char *name, const json_t *payloa
     vm->powered_off = string_equal(reason, "guest-shutdown") || string_equal(reason, "guest-reset");
 }
 
+const char *vm_disk_error(const struct vm *vm)
+{
+    return vm_console_disk_error(vm->console);
+}
+
 uint64_t vm_memory_ceiling(const struct vm *vm)
 {
     return vm->memory_ceiling;

@@ -150,6 +150,10 @@ bool vm_nic_is_socket(enum vm_engine engine);
 enum { VM_SHARE_SOURCE_MAX = 32 };
 const char *vm_share_source(enum vm_engine engine, unsigned index, char ret[VM_SHARE_SOURCE_MAX]);
 
+/* What the guest's kernel said when one of its disks failed, because the host's is full or worse,
+ * or because what is on it is damaged; NULL: nothing. */
+const char *vm_disk_error(const struct vm *vm);
+
 /* Can the memory of a running guest be changed (through hull-init's `update` request)? */
 bool vm_resizes_memory(enum vm_engine engine);
 /* Bytes up to which this VM's memory can be changed, or what it has where it cannot. */

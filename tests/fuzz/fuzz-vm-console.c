@@ -36,6 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
     }
     check_line(vm_console_panic(console));
+    check_line(vm_console_disk_error(console));
     check_line(vm_console_last_line(console));
     (void)vm_console_free(console);
     (void)close(fd);

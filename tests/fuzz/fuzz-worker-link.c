@@ -45,6 +45,11 @@ void worker_quote_console(const struct worker *worker, struct error *error)
     (void)error;
 }
 
+void worker_make_line(char *text)
+{
+    (void)text;
+}
+
 char *worker_console_path(const struct compute_job *job)
 {
     return path_join(job->directory, "console.log");

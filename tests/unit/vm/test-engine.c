@@ -129,14 +129,14 @@ static void assert_qemu_command(enum vm_engine engine, const char *accel, const 
             "driver=raw,node-name=disk0,read-only=on,discard=unmap,file.driver=file,"
             "file.filename=/dev/fdset/0,file.locking=off,file.discard=unmap,file.read-only=on",
             "-device",
-            "virtio-blk-pci,drive=disk0,serial=hull0",
+            "virtio-blk-pci,drive=disk0,serial=hull0,werror=report,rerror=report",
             "-add-fd",
             "fd=9,set=1",
             "-blockdev",
             "driver=raw,node-name=disk1,read-only=off,discard=unmap,file.driver=file,"
             "file.filename=/dev/fdset/1,file.locking=off,file.discard=unmap,file.read-only=off",
             "-device",
-            "virtio-blk-pci,drive=disk1,serial=hull1",
+            "virtio-blk-pci,drive=disk1,serial=hull1,werror=report,rerror=report",
             "-netdev",
             "tap,id=net0,fd=5,vhost=off",
             "-device",
