@@ -1,5 +1,6 @@
 #include "engine/archive_answer.h"
 
+#include <limits.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -27,7 +28,8 @@ int archive_answer_stat(const json_t *answer, json_t **ret, const char **ret_res
         json_get_i64(answer, "size", &size, NULL) <= 0 ||
         json_get_i64(answer, "mode", &mode, NULL) <= 0 || strlen(name) > NAME_LENGTH_MAX ||
         (strchr(name, '/') && !string_equal(name, "/")) || strlen(mtime) > TIME_LENGTH_MAX ||
-        size < 0 || mode < 0 || mode > UINT32_MAX || **ret_resolved != '/')
+        strlen(target) >= PATH_MAX || strlen(*ret_resolved) >= PATH_MAX || size < 0 || mode < 0 ||
+        mode > UINT32_MAX || **ret_resolved != '/')
         return error_set(err, -EPROTO, "the container's agent gave a wrong answer about a file");
     json_t *stat = json_pack("{s:s, s:I, s:I, s:s, s:s}", "name", name, "size", (json_int_t)size,
                              "mode", (json_int_t)mode, "mtime", mtime, "linkTarget", target);

@@ -37,6 +37,13 @@ static const char *text(const struct row *row, const char *name)
 static void cell_text(const struct row *row, const char *field, char *cell)
 {
     string_copy(cell, CELL_MAX, text(row, field));
+    /* As ps(1): a terminal is to show names, not to obey them. */
+    for (unsigned char *c = (unsigned char *)cell; *c; c++) {
+        if (*c < ' ' || *c == 0x7f)
+            *c = '?';
+        else if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f)
+            c[0] = c[1] = '?';
+    }
 }
 
 static void cell_number(const struct row *row, const char *field, char *cell)

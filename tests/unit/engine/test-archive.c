@@ -1,4 +1,5 @@
 /* engine/archive_answer: answers of an agent that lies. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -58,6 +59,8 @@ static void test_wrong_stat(void **state)
     assert_int_equal(check("mode", json_integer(-1), &stat), -EPROTO);
     assert_int_equal(check("name", json_string("../f"), &stat), -EPROTO);
     assert_int_equal(check("resolved", json_string("f"), &stat), -EPROTO);
+    assert_int_equal(check("linkTarget", json_sprintf("%0*d", PATH_MAX, 0), &stat), -EPROTO);
+    assert_int_equal(check("resolved", json_sprintf("/%0*d", PATH_MAX, 0), &stat), -EPROTO);
     memset(name, 'x', sizeof(name) - 1);
     name[sizeof(name) - 1] = '\0';
     assert_int_equal(check("name", json_string(name), &stat), -EPROTO);

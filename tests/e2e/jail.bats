@@ -1,0 +1,108 @@
+#!/usr/bin/env bats
+# What the process of a container's VM has given up, read from the host: the same of a VM that was
+# booted for its container, of one from the pool, and of one with shares, with every engine.
+
+setup() {
+        load lib
+        need client
+        need hyperv
+        use main
+}
+teardown_file() {
+        load lib
+        use main
+        remove_all
+        [[ ! -f $HULL_WORLD/single/hulld.pid ]] || { use single && remove_all && engine_stop single; }
+}
+
+compute() { # compute NAME FIELD
+        hull compute ls --format json | python3 -c '
+import json, sys
+text = sys.stdin.read()
+rows = json.loads(text) if text.startswith("[") else map(json.loads, text.splitlines())
+print([row[sys.argv[2]] for row in rows if row["Name"] == sys.argv[1]][0])' "$1" "$2"
+}
+
+status_of() { awk -v name="$2:" '$1 == name { $1 = ""; print substr($0, 2) }' "/proc/$1/status"; }
+
+# jailed NAME [CAPABILITIES]: everything that a jail takes away is gone.
+jailed() {
+        local vmm engine uid space name target caps=${2:-0000000000000000}
+        vmm=$(compute "$1" VmmPid)
+        engine=$(compute "$1" Engine)
+        uid=$(status_of "$vmm" Uid)
+        uid=${uid%% *}
+        ((uid >= HULL_UID_FIRST)) || fail "uid $uid"
+        eq "$uid $uid $uid $uid" "$(status_of "$vmm" Uid)" uids
+        eq "$uid $uid $uid $uid" "$(status_of "$vmm" Gid)" gids
+        like "0 +$uid +65536" "$(xargs <"/proc/$vmm/uid_map")"
+        like "0 +$uid +65536" "$(xargs <"/proc/$vmm/gid_map")"
+        [[ $engine == uml ]] || caps=0000000000000000
+        for name in CapInh CapPrm CapEff CapAmb; do
+                eq "$caps" "$(status_of "$vmm" $name)" "$name"
+        done
+        eq 1 "$(status_of "$vmm" NoNewPrivs)" NoNewPrivs
+        eq 2 "$(status_of "$vmm" Seccomp)" Seccomp
+        for space in user mnt pid net ipc uts cgroup; do
+                [[ $(readlink "/proc/$vmm/ns/$space") != "$(readlink /proc/self/ns/$space)" ]] || fail "the host's $space namespace"
+        done
+        # A root with the program and next to nothing else; QEMU has its libraries, read-only.
+        case $engine in
+        uml) name='dev|disks|hull-vm|run|shares' ;;
+        *) name='dev|disks|hull-vm|lib|lib64|proc|run|shares|usr' ;;
+        esac
+        eq "" "$(find "/proc/$vmm/root/" -mindepth 1 -maxdepth 1 -printf '%f\n' | grep -vxE "$name" || true)" "in its root"
+        eq "" "$(find "/proc/$vmm/root/dev" -mindepth 1 -printf '%f\n' | grep -vxE 'null|kvm' || true)" "in its /dev"
+        # It has nothing of the container's, the engine's or anybody's open but its own disks.
+        for target in "/proc/$vmm/fd"/*; do
+                name=$(readlink "$target") || continue
+                case $name in
+                pipe:* | socket:* | anon_inode:* | /memfd:* | /dev/null | /dev/kvm | /dev/net/tun) ;;
+                */initramfs* | */layer.erofs | "$HULL_WORLD/main/root/containers/$(identity "$1")/scratch.ext4") ;;
+                *vmlinu* | *kernel* | */vm-template* | */templates/*) ;;
+                "/dev/fd"* | "/proc"* | /disks/* | /shares/* | /run/*) ;; # its own
+                *) fail "it has $name open" ;;
+                esac
+        done
+}
+
+# bats test_tags=vm
+@test "jail: a VM that was booted for its container, and its user is its alone" {
+        docker run -d --name jail-one --isolation=hyperv --network none hull/nano sleep 100000 >/dev/null
+        docker run -d --name jail-two --isolation=hyperv hull/nano sleep 100000 >/dev/null
+        jailed jail-one
+        jailed jail-two
+        one=$(status_of "$(compute jail-one VmmPid)" Uid)
+        two=$(status_of "$(compute jail-two VmmPid)" Uid)
+        one=${one%% *} two=${two%% *}
+        ((one - two >= 65536 || two - one >= 65536)) || fail "ids of two VMs: $one $two"
+}
+
+# bats test_tags=vm
+@test "jail: with shares there are these and no others, and every right stays away" {
+        mkdir -p "$BATS_TEST_TMPDIR/shared" "$BATS_TEST_TMPDIR/private"
+        echo open >"$BATS_TEST_TMPDIR/shared/file"
+        docker run -d --name jail-shares --isolation=hyperv -v "$BATS_TEST_TMPDIR/shared:/shared:ro" hull/nano sleep 100000 >/dev/null || skip "this engine has no shares"
+        eq open "$(docker exec jail-shares cat /shared/file)"
+        # CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, in its own user namespace.
+        jailed jail-shares 000000000000001b
+        vmm=$(compute jail-shares VmmPid)
+        has "$BATS_TEST_TMPDIR/shared" "$(cat "/proc/$vmm/mountinfo")"
+        lacks private "$(cat "/proc/$vmm/mountinfo")"
+        eq "" "$(find "/proc/$vmm/root/" -name private 2>/dev/null)"
+}
+
+@test "jail: user ids come back when everything of their VM is gone, and not before" {
+        # shellcheck disable=SC2086  # a list of options
+        engine_start single $HULL_ENGINE_OPTIONS --vm-uid-range $((HULL_UID_FIRST + 88 * 65536)):1 --bridge none --vm-pool 0
+        use single
+        docker load -q -i "$HULL_IMAGES/hull-nano.tar"
+        docker run -d --name holder --isolation=hyperv --network none hull/nano sleep 100000 >/dev/null
+        holder=$(compute holder VmmPid)
+        exits 125 docker run --name second --isolation=hyperv --network none hull/nano true
+        has "user id" "$output"
+        run ! process_gone "$holder"
+        docker rm -f holder second >/dev/null
+        eq "" "$(pgrep -u "$((HULL_UID_FIRST + 88 * 65536))" || true)"
+        eq again "$(docker run --rm --isolation=hyperv --network none hull/nano echo again)"
+}
