@@ -184,7 +184,7 @@ static int resolve_exec_opt(struct daemon_config *config, const char *option, st
 }
 
 /* Ids of people and services are below; 0 would be root. A VM takes VM_JAIL_IDS, and the probe's
- * takes as many after the last. */
+ * and templates' take as many each after the last. */
 static int resolve_uid_range(struct daemon_config *config, struct error *err)
 {
     CLEANUP_STRV char **parts = NULL;
@@ -195,7 +195,7 @@ static int resolve_uid_range(struct daemon_config *config, struct error *err)
         return error_oom(err);
     if (strv_length(parts) != 2 || string_to_u64(parts[0], &first) < 0 ||
         string_to_u64(parts[1], &count) < 0 || first == 0 || count == 0 || first >= INT32_MAX ||
-        count >= (INT32_MAX - first) / VM_JAIL_IDS)
+        count + 1 >= (INT32_MAX - first) / VM_JAIL_IDS)
         return error_set_class(err, ERROR_INVALID,
                                "invalid value for --vm-uid-range: \"%s\" (it must be FIRST:COUNT)",
                                config->vm_uid_range);

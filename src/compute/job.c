@@ -63,13 +63,27 @@ static const struct {
     const char *name;
     size_t offset;
 } text_members[] = {
-    JOB_TEXT(id),        JOB_TEXT(name),          JOB_TEXT(owner),
-    JOB_TEXT(directory), JOB_TEXT(upper),         JOB_TEXT(work),
-    JOB_TEXT(target),    JOB_TEXT(scratch),       JOB_TEXT(nic_link),
-    JOB_TEXT(nic_mac),   JOB_TEXT(users_dir),     JOB_TEXT(vmm_cgroup),
-    JOB_TEXT(qemu),      JOB_TEXT(uml_kernel),    JOB_TEXT(x86_kernel),
-    JOB_TEXT(initramfs), JOB_TEXT(x86_initramfs), JOB_TEXT(runtime_dir),
+    JOB_TEXT(id),
+    JOB_TEXT(name),
+    JOB_TEXT(owner),
+    JOB_TEXT(directory),
+    JOB_TEXT(upper),
+    JOB_TEXT(work),
+    JOB_TEXT(target),
+    JOB_TEXT(scratch),
+    JOB_TEXT(nic_link),
+    JOB_TEXT(nic_mac),
+    JOB_TEXT(users_dir),
+    JOB_TEXT(vmm_cgroup),
+    JOB_TEXT(qemu),
+    JOB_TEXT(uml_kernel),
+    JOB_TEXT(x86_kernel),
+    JOB_TEXT(initramfs),
+    JOB_TEXT(x86_initramfs),
+    JOB_TEXT(runtime_dir),
     JOB_TEXT(ring),
+    JOB_TEXT(template_memory),
+    JOB_TEXT(template_state),
 };
 
 static char **text_member(struct compute_job *job, size_t i)
@@ -141,11 +155,13 @@ static int read_vm(const json_t *json, struct compute_job *job, struct error *er
     const char *engine = NULL;
     int64_t memory = 0;
     int64_t uid = 0;
+    int64_t inode = 0;
     int r;
 
     if ((r = json_get_string(json, "engine", &engine, err)) < 0 ||
         (r = json_get_i64(json, "memory", &memory, err)) < 0 ||
-        (r = json_get_i64(json, "uid", &uid, err)) < 0)
+        (r = json_get_i64(json, "uid", &uid, err)) < 0 ||
+        (r = json_get_i64(json, "template_inode", &inode, err)) < 0)
         return r;
     if (engine) {
         r = vm_engine_from_string(engine);
@@ -161,6 +177,7 @@ static int read_vm(const json_t *json, struct compute_job *job, struct error *er
         return error_set_class(err, ERROR_INVALID, "'memory', 'uid' or 'cpus' is out of range");
     job->memory = (uint64_t)memory;
     job->uid = (uid_t)uid;
+    job->template_inode = (uint64_t)inode;
     return 0;
 }
 
@@ -304,7 +321,8 @@ static int write_members(json_t *json, const struct compute_job *job)
         json_put_string(json, "engine", engine) < 0 ||
         json_put_i64(json, "memory", (int64_t)job->memory) < 0 ||
         json_put(json, "cpus", json_real(job->cpus)) < 0 ||
-        json_put_i64(json, "uid", (int64_t)job->uid) < 0)
+        json_put_i64(json, "uid", (int64_t)job->uid) < 0 ||
+        json_put_i64(json, "template_inode", (int64_t)job->template_inode) < 0)
         return -ENOMEM;
     return 0;
 }

@@ -83,6 +83,11 @@ struct compute_job {
     char *users_dir;
     uid_t uid;
     char *vmm_cgroup;
+    /* A template to make the VM from, if there is one (vm/template.h): the memory as a name below
+     * /proc and the inode that it must have, the state's path. */
+    char *template_memory;
+    char *template_state;
+    uint64_t template_inode;
     struct compute_share *shares;
     size_t n_shares;
 };

@@ -67,7 +67,7 @@ static void deadline_passed(struct loop_source *source, uint32_t events)
     case WORKER_DEADLINE_BOOT:
         (void)error_set_class(&error, ERROR_UNAVAILABLE, "the utility VM did not answer in time");
         worker_quote_console(worker, &error);
-        if (!worker_pool_lost(worker, &error))
+        if (!worker_template_lost(worker, &error) && !worker_pool_lost(worker, &error))
             worker_start_failed(worker, &error);
         break;
     case WORKER_DEADLINE_STOP:

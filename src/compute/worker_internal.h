@@ -89,8 +89,11 @@ struct worker {
     struct worker_shares *shares;
     struct worker_proxies *proxies;
     bool vm_ended;
-    bool discarded; /* the VM was not to write what it had left */
-    bool updating;  /* an `update` is on its way to the guest */
+    bool discarded;              /* the VM was not to write what it had left */
+    struct vm_template template; /* descriptors, while `from_template` */
+    bool from_template;          /* the VM was made from one and has not got its disks yet */
+    bool template_spent;         /* there was one, which did not work */
+    bool updating;               /* an `update` is on its way to the guest */
     bool user_published;
     struct worker_convert *convert;
     struct error lost; /* why the link or the VM was lost, found in a handler */
@@ -176,6 +179,17 @@ void worker_displace(struct worker *worker);
 /* Makes a guest's text fit for one line of an error. */
 void worker_make_line(char *text);
 void worker_quote_console(const struct worker *worker, struct error *error);
+
+/* worker_template.c */
+/* Changes the configuration to that of a VM that is made from the job's template. False: there is
+ * none that can be used, and the VM is to be booted. */
+bool worker_template_use(struct worker *worker, struct vm_config *config);
+/* The agent has said hello. True when disks and NIC have to be plugged in first; worker_create()
+ * follows, or another VM. */
+bool worker_template_plug(struct worker *worker);
+/* The VM is lost, or does not answer. True when another one is booted in its place. */
+bool worker_template_lost(struct worker *worker, const struct error *reason);
+void worker_template_close(struct worker *worker);
 
 /* worker_link.c */
 /* Sends create, or files; the link is ready. */

@@ -346,7 +346,7 @@ static void handle_ready(struct wire_connection *connection, void *data)
     (void)connection;
     if (worker->status == WORKER_BOOTING)
         worker_pool_booted(worker);
-    else if (worker->status == WORKER_STARTING)
+    else if (worker->status == WORKER_STARTING && !worker_template_plug(worker))
         worker_create(worker);
 }
 
@@ -434,7 +434,9 @@ static void handle_closed(struct wire_connection *connection, const struct error
 
     (void)connection;
     worker->link = wire_connection_free(worker->link);
-    if (worker_pool_lost(worker, reason))
+    if (worker->from_template && worker->vm && !worker->vm_ended && reason->code == -ECONNRESET)
+        return; /* its end follows, and says more */
+    if (worker_template_lost(worker, reason) || worker_pool_lost(worker, reason))
         return;
     if (worker->status >= WORKER_ENDING && worker->vm && !worker->vm_ended)
         return; /* a VM that powers off closes the link first; its end is waited for */

@@ -66,6 +66,8 @@ static void vm_has_ended(struct vm *vm, bool clean, const char *reason, void *da
         return;
     }
     (void)error_set(&error, -ECONNRESET, "utility VM ended: %s", reason);
+    if (worker_template_lost(worker, &error))
+        return;
     if (worker->status == WORKER_STARTING || worker->status == WORKER_BOOTING)
         worker_quote_console(worker, &error);
     if (worker_pool_lost(worker, &error))
@@ -142,12 +144,16 @@ static int place_vm(struct worker *worker, struct error *err)
             return r;
         worker->user_published = true;
     }
-    if ((r = worker_prepare_nic(worker, err)) < 0 ||
-        (r = vm_start(&config, worker->loop, &events, &worker->vm, err)) < 0)
+    if ((r = worker_prepare_nic(worker, err)) < 0)
         return r;
+    bool boots = config.n_shares > 0 || !worker_template_use(worker, &config);
+    r = vm_start(&config, worker->loop, &events, &worker->vm, err);
+    if (r < 0)
+        return worker_template_lost(worker, err) ? 0 : r; /* it has been placed anew */
     trace_now(&worker->trace, TRACE_JAIL);
     worker_set_deadline(worker, WORKER_DEADLINE_BOOT,
-                        job->engine == VM_ENGINE_TCG ? WORKER_BOOT_TCG_MS : WORKER_BOOT_MS);
+                        boots && job->engine == VM_ENGINE_TCG ? WORKER_BOOT_TCG_MS
+                                                              : WORKER_BOOT_MS);
     return worker_link_open(worker, vm_link(worker->vm), false, "the guest", err);
 }
 
@@ -177,6 +183,7 @@ void worker_displace(struct worker *worker)
     /* What an ended VM still has is a descriptor that takes long to close (vm/vm.c). */
     if (!worker->vm_ended)
         worker->vm = vm_free(worker->vm);
+    worker_template_close(worker);
     worker_shares_free(worker);
     if (worker->user_published)
         (void)vm_user_withdraw(worker->job->users_dir, worker->job->uid, worker->job->id, NULL);

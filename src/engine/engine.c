@@ -15,6 +15,7 @@
 #include "engine/pool.h"
 #include "engine/private.h"
 #include "engine/store.h"
+#include "engine/templates.h"
 #include "engine/volume.h"
 #include "image/image.h"
 #include "net/network.h"
@@ -152,6 +153,8 @@ static int open_all(struct engine *engine, const struct engine_config *config, s
     engine->janitor = janitor_new(err);
     if (!engine->janitor)
         return err ? err->code : -ENOMEM;
+    if ((r = engine_templates_open(engine, &engine->templates, err)) < 0)
+        return r;
     /* Nothing is heard of the workers before the table is whole. */
     if ((r = engine_watch_open(engine, err)) < 0 || (r = engine_recover(engine, err)) < 0)
         return r;
@@ -201,6 +204,7 @@ struct engine *engine_close(struct engine *engine)
         engine_watch_stop(engine);
     if (engine->janitor)
         engine->janitor = janitor_free(engine->janitor);
+    engine->templates = engine_templates_close(engine->templates);
     free_containers(engine);
     event_bus_free(engine->events);
     volume_table_free(engine->volumes);

@@ -57,7 +57,8 @@ struct engine_config {
     char *const *insecure_registries;
     char *const *registry_mirrors;
     /* Utility VM n owns the VM_JAIL_IDS (vm/jail.h) user and group ids from vm_uid_first + n *
-     * VM_JAIL_IDS on; vm_uid_count VMs at most, and one more for the probe. */
+     * VM_JAIL_IDS on; vm_uid_count VMs at most, and two more for the probe and for
+     * templates. */
     uid_t vm_uid_first;
     unsigned vm_uid_count;
     char *const *log_opts;      /* default "max-size=..", strv */

@@ -23,6 +23,7 @@
 #include "engine/resources.h"
 #include "engine/shares.h"
 #include "engine/store.h"
+#include "engine/templates.h"
 #include "engine/volume.h"
 #include "image/image.h"
 #include "sandbox/sandbox.h"
@@ -214,7 +215,10 @@ int container_job_vm(struct container *container, struct compute_job *job, struc
     job->vmm_cgroup = string_format("/hull/%s-vm", container->id);
     if (!job->vmm_cgroup)
         return error_oom(err);
-    return engine_resources_check_vm(job->memory, err);
+    r = engine_resources_check_vm(job->memory, err);
+    if (r == 0)
+        engine_templates_use(engine->templates, job);
+    return r;
 }
 
 int container_job_files(struct container *container, struct compute_job *job, struct error *err)

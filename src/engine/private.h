@@ -15,6 +15,7 @@ struct event_bus;
 struct image_store;
 struct janitor;
 struct engine_pool;
+struct engine_templates;
 struct net;
 struct store;
 struct volume_table;
@@ -51,6 +52,7 @@ struct engine {
     bool loop_running;
 
     pthread_mutex_t probe_lock; /* one probe at a time */
+    struct engine_templates *templates;
 };
 
 /* Scope lock of the state lock. */

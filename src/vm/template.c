@@ -223,6 +223,7 @@ struct maker {
     struct vm *vm;
     struct loop_source link;
     struct loop_source timer;
+    struct loop_source stop;
     int state;
     size_t heard; /* bytes of WIRE_WAKE_HELD */
     bool over;
@@ -324,15 +325,22 @@ static void on_make_time(struct loop_source *source, uint32_t events)
     finish(source->data, -ETIMEDOUT, "%s", "the utility VM was not ready in time");
 }
 
+static void on_make_stop(struct loop_source *source, uint32_t events)
+{
+    (void)events;
+    finish(source->data, -ECANCELED, "%s", "it is not wanted any more");
+}
+
 static void maker_release(struct maker *maker)
 {
+    loop_remove(&maker->stop);
     loop_remove(&maker->link);
     loop_remove(&maker->timer);
     maker->vm = vm_free(maker->vm);
     maker->loop = loop_free(maker->loop);
 }
 
-static int make(struct maker *maker, const struct vm_config *config, struct error *err)
+static int make(struct maker *maker, const struct vm_config *config, int stop, struct error *err)
 {
     const struct vm_events events = {.ended = on_make_ended, .data = maker};
     int r = loop_new(&maker->loop, err);
@@ -347,6 +355,8 @@ static int make(struct maker *maker, const struct vm_config *config, struct erro
         r = loop_add_timer(maker->loop, &maker->timer, on_make_time, maker);
     if (r == 0)
         r = loop_timer_set(&maker->timer, VM_TEMPLATE_TIMEOUT_MS);
+    if (r == 0 && stop >= 0)
+        r = loop_add(maker->loop, &maker->stop, stop, EPOLLIN, on_make_stop, maker);
     if (r == 0)
         r = loop_run(maker->loop);
     if (r < 0)
@@ -354,13 +364,15 @@ static int make(struct maker *maker, const struct vm_config *config, struct erro
     return maker->error.code < 0 ? error_copy(err, &maker->error) : 0;
 }
 
-int vm_template_make(const struct vm_config *given, int memory, int state, struct error *err)
+int vm_template_make(const struct vm_config *given, int memory, int state, int stop,
+                     struct error *err)
 {
     const struct vm_template template = {.memory = memory, .state = -EBADF};
     CLEANUP(maker_release)
     struct maker maker = {
         .link = LOOP_SOURCE_INIT,
         .timer = LOOP_SOURCE_INIT,
+        .stop = LOOP_SOURCE_INIT,
         .state = state,
     };
     struct vm_config config = *given;
@@ -368,6 +380,6 @@ int vm_template_make(const struct vm_config *given, int memory, int state, struc
 
     config.pooled = true;
     config.template = &template;
-    r = make(&maker, &config, err);
+    r = make(&maker, &config, stop, err);
     return r < 0 ? error_wrap(err, r, "cannot make a template") : 0;
 }

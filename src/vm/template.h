@@ -1,8 +1,8 @@
 /* Templates: a VM that was booted once and saved, from which others are made in the time that it
  * takes to map its memory.
  *
- *     vm_template_make(&config, memory, state, err)   boots and saves; blocks
- *     vm_start() with vm_config.template              as often as wanted
+ *     vm_template_make(&config, memory, state, stop, err)   boots and saves; blocks
+ *     vm_start() with vm_config.template                    as often as wanted
  *
  * The guest is saved by itself, without disks, NIC and anything of a container, at the place where
  * hull-init waits before its first word (wire/wake.h). A VM that is made from it is told to go on
@@ -37,8 +37,10 @@ int vm_template_new_memory(const struct vm_config *config, struct error *err);
 
 /* Boots the guest on a loop of this thread's own, and saves it to `memory` and `state` (an empty
  * file open for writing), both borrowed. `config` is as for vm_start(), with neither pooled nor
- * template nor anything of a container. */
-int vm_template_make(const struct vm_config *config, int memory, int state, struct error *err);
+ * template nor anything of a container. `stop` (or -EBADF): a descriptor that is borrowed; when it
+ * becomes readable the result is -ECANCELED. */
+int vm_template_make(const struct vm_config *config, int memory, int state, int stop,
+                     struct error *err);
 
 /* Makes the memory unchangeable, for whoever has a descriptor of it and for ever. */
 int vm_template_seal(int memory, struct error *err);

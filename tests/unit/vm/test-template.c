@@ -76,7 +76,7 @@ static int make(struct fixture *fixture)
 
     assert_true(state >= 0);
     assert_ok(fixture, memory);
-    assert_ok(fixture, vm_template_make(&fixture->config, memory, state, &fixture->error));
+    assert_ok(fixture, vm_template_make(&fixture->config, memory, state, -EBADF, &fixture->error));
     print_message("made in %.1f ms\n", (double)(timestamp_monotonic() - before) / 1e6);
     assert_int_equal(fstat(state, &st), 0);
     assert_true(st.st_size > 0);
