@@ -1,7 +1,9 @@
-/* The command lines of engines kvm and tcg against a real QEMU: each option and device is accepted,
- * and the control protocol says that the machine is the one asked for. For kvm the processor is put
- * into software (-accel, -cpu), and nothing else is changed; so it holds for hosts where this test
- * has no /dev/kvm. The guest is 60 bytes of machine code that speak on the serial line and halt. */
+/* The command lines of engines kvm and tcg against a real QEMU: each option and
+ * device is accepted, and the control protocol says that the machine is the one
+ * asked for. For kvm the processor is put into software (-accel, -cpu), and
+ * nothing else is changed; so it holds for hosts where this test has no
+ * /dev/kvm. The guest is 60 bytes of machine code that speak on the serial line
+ * and halt. */
 #include "fixture.h"
 
 #include <errno.h>
@@ -21,7 +23,10 @@
 #include "base/strings.h"
 #include "base/timestamp.h"
 #include "vm/engine.h"
+#include "vm/plug.h"
 #include "vm/qmp.h"
+#include "vm/template.h"
+#include "vm/vm-internal.h"
 
 #define WORDS "the guest speaks"
 
@@ -37,13 +42,14 @@ struct machine {
     struct qmp *qmp;
     json_t *answer; /* of the last command */
     char *refusal;
+    bool plugged;
     char events[512]; /* "NAME:reason " each */
 };
 
 /* --- a guest --- */
 
-/* A bzImage (Documentation/arch/x86/boot.rst, protocol 2.03) whose real mode part writes WORDS to
- * the first serial port and halts. */
+/* A bzImage (Documentation/arch/x86/boot.rst, protocol 2.03) whose real mode
+ * part writes WORDS to the first serial port and halts. */
 static void write_kernel(const char *path)
 {
     enum { SETUP_SECTORS = 4, CODE = 0x268 };
@@ -82,7 +88,7 @@ static void hand_over(struct machine *machine, int fd, int as)
     machine->fds[machine->n_fds++] = (struct process_fd){.fd = fd, .as = as};
 }
 
-static void hand_over_disk(struct machine *machine, const char *name, int flags, int as)
+static void make_disk(struct machine *machine, const char *name)
 {
     CLEANUP_FREE char *path = string_format("%s/%s", machine->fixture->directory, name);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -90,6 +96,12 @@ static void hand_over_disk(struct machine *machine, const char *name, int flags,
     assert_true(fd >= 0);
     assert_int_equal(ftruncate(fd, DISK_SIZE), 0);
     close(fd);
+}
+
+static void hand_over_disk(struct machine *machine, const char *name, int flags, int as)
+{
+    CLEANUP_FREE char *path = string_format("%s/%s", machine->fixture->directory, name);
+
     hand_over(machine, open(path, flags | O_CLOEXEC), as);
 }
 
@@ -103,7 +115,7 @@ static int pair(struct machine *machine, int as)
     return ends[0];
 }
 
-static void hand_over_all(struct machine *machine)
+static void hand_over_pooled(struct machine *machine)
 {
     const struct fixture *fixture = machine->fixture;
     int ends[2];
@@ -116,11 +128,18 @@ static void hand_over_all(struct machine *machine)
     hand_over(machine, fd_dup(ends[1]), STDERR_FILENO);
     hand_over(machine, ends[1], STDOUT_FILENO);
     machine->link = pair(machine, VM_FD_LINK);
-    hand_over(machine, netdevice_open_tap("hp0", NULL), VM_FD_NIC);
     write_kernel(fixture->kernel);
     fixture_write(fixture->initramfs, "no archive, but the guest never looks");
     hand_over(machine, open(fixture->kernel, O_RDONLY | O_CLOEXEC), VM_FD_KERNEL);
     hand_over(machine, open(fixture->initramfs, O_RDONLY | O_CLOEXEC), VM_FD_INITRAMFS);
+    make_disk(machine, "layer");
+    make_disk(machine, "scratch");
+}
+
+static void hand_over_all(struct machine *machine)
+{
+    hand_over_pooled(machine);
+    hand_over(machine, netdevice_open_tap("hp0", NULL), VM_FD_NIC);
     hand_over_disk(machine, "layer", O_RDONLY, VM_FD_DISKS);
     hand_over_disk(machine, "scratch", O_RDWR, VM_FD_DISKS + 1);
 }
@@ -244,6 +263,27 @@ static void replace_value(char **argv, const char *option, const char *from, con
     fail();
 }
 
+static void spawn(struct machine *machine, const struct vm_config *config)
+{
+    const struct qmp_events events = {.event = on_event, .data = machine};
+    CLEANUP_STRV char **argv = NULL;
+    struct process_spec spec = {.path = qemu_program(), .flags = PROCESS_DIE_WITH_PARENT};
+    int control = pair(machine, VM_FD_CONTROL);
+
+    assert_int_equal(vm_engine_ops(config->engine)->command(config, &argv, NULL), 0);
+    if (config->engine == VM_ENGINE_KVM) {
+        replace_value(argv, "-accel", "kvm", "tcg");
+        replace_value(argv, "-cpu", "host", "max"); /* "host" needs KVM */
+    }
+    spec.argv = argv;
+    spec.fds = machine->fds;
+    spec.n_fds = machine->n_fds;
+    assert_int_equal(process_spawn(&spec, &machine->process, NULL), 0);
+    while (machine->n_fds > 0)
+        close(machine->fds[--machine->n_fds].fd);
+    assert_int_equal(qmp_new(control, machine->fixture->loop, &events, &machine->qmp, NULL), 0);
+}
+
 static void start(struct machine *machine, enum vm_engine engine)
 {
     const struct vm_config config = {
@@ -256,25 +296,9 @@ static void start(struct machine *machine, enum vm_engine engine)
         .n_disks = 2,
         .nic = {.link = "hp0", .mac = "02:42:ac:11:00:02", .mtu = 1400},
     };
-    const struct qmp_events events = {.event = on_event, .data = machine};
-    CLEANUP_STRV char **argv = NULL;
-    struct process_spec spec = {.path = qemu_program(), .flags = PROCESS_DIE_WITH_PARENT};
-    int control;
 
     hand_over_all(machine);
-    control = pair(machine, VM_FD_CONTROL);
-    assert_int_equal(vm_engine_ops(engine)->command(&config, &argv, NULL), 0);
-    if (engine == VM_ENGINE_KVM) {
-        replace_value(argv, "-accel", "kvm", "tcg");
-        replace_value(argv, "-cpu", "host", "max"); /* "host" needs KVM */
-    }
-    spec.argv = argv;
-    spec.fds = machine->fds;
-    spec.n_fds = machine->n_fds;
-    assert_int_equal(process_spawn(&spec, &machine->process, NULL), 0);
-    while (machine->n_fds > 0)
-        close(machine->fds[--machine->n_fds].fd);
-    assert_int_equal(qmp_new(control, machine->fixture->loop, &events, &machine->qmp, NULL), 0);
+    spawn(machine, &config);
 }
 
 static void assert_devices(struct machine *machine)
@@ -358,6 +382,83 @@ static void assert_life(struct machine *machine)
     assert_int_equal(status, 0);
 }
 
+/* --- a machine whose container is not known yet --- */
+
+static void note_plugged(struct vm *vm, const struct error *error, void *data)
+{
+    struct machine *machine = data;
+
+    (void)vm;
+    machine->plugged = true;
+    if (error)
+        machine->refusal = strdup(error->message);
+}
+
+static void wait_plugged(struct machine *machine)
+{
+    int64_t deadline = soon();
+
+    while (!machine->plugged)
+        turn(machine, deadline);
+    if (machine->refusal)
+        print_error("%s\n", machine->refusal);
+    assert_null(machine->refusal);
+}
+
+static char *in_directory(struct machine *machine, const char *name)
+{
+    return string_format("%s/%s", machine->fixture->directory, name);
+}
+
+/* As vm.c does it, but for the jail. */
+static void plug(struct machine *machine, enum vm_engine engine)
+{
+    CLEANUP_FREE char *layer = in_directory(machine, "layer");
+    CLEANUP_FREE char *scratch = in_directory(machine, "scratch");
+    const struct vm_disk disks[] = {{.path = layer, .read_only = true}, {.path = scratch}};
+    const struct vm_plug what = {
+        .disks = disks, .n_disks = 2, .nic = {.link = "hp0", .mac = "02:42:ac:11:00:02"}};
+    struct vm vm = {.ops = vm_engine_ops(engine),
+                    .loop = machine->fixture->loop,
+                    .process = machine->process,
+                    .qmp = machine->qmp,
+                    .pooled = true};
+
+    assert_int_equal(vm_plug(&vm, &what, note_plugged, machine, NULL), 0);
+    wait_plugged(machine);
+    vm_plug_free(&vm);
+    assert_disks(machine);
+}
+
+static void assert_capability(struct machine *machine)
+{
+    ask(machine, "migrate-set-capabilities",
+        json_pack("{s:[{s:s,s:b}]}", "capabilities", "capability", "x-ignore-shared", "state", 1));
+}
+
+/* The machine that a template is made of takes disks and NIC, and can be saved.
+ */
+static void assert_pooled(struct machine *machine, enum vm_engine engine)
+{
+    const struct vm_template template = {.memory = -EBADF, .state = -EBADF};
+    const struct vm_config config = {
+        .id = "pooled",
+        .engine = engine,
+        .files = {.qemu = qemu_program()},
+        .memory = 256 * 1024 * 1024,
+        .pooled = true,
+        .template = &template,
+    };
+    int memory = vm_template_new_memory(&config, NULL);
+
+    hand_over_pooled(machine);
+    hand_over(machine, memory, VM_FD_MEMORY);
+    spawn(machine, &config);
+    wait_words(machine);
+    assert_capability(machine);
+    plug(machine, engine);
+}
+
 static int set_up(void **state)
 {
     struct machine *machine = calloc(1, sizeof(*machine));
@@ -408,12 +509,28 @@ static void test_tcg(void **state)
     assert_life(*state);
 }
 
+static void test_kvm_in_software_pooled(void **state)
+{
+    need_qemu();
+    fixture_need_root();
+    assert_pooled(*state, VM_ENGINE_KVM);
+}
+
+static void test_tcg_pooled(void **state)
+{
+    need_qemu();
+    fixture_need_root();
+    assert_pooled(*state, VM_ENGINE_TCG);
+}
+
 int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         ROW(test_kvm_in_software),
         ROW(test_tcg),
+        ROW(test_kvm_in_software_pooled),
+        ROW(test_tcg_pooled),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
