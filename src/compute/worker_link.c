@@ -320,7 +320,6 @@ void worker_create(struct worker *worker)
     json_t *request = NULL;
     int r;
 
-    trace_now(&worker->trace, TRACE_LINK);
     if (worker->job->convert) {
         worker_convert_start(worker);
         return;
@@ -344,6 +343,7 @@ static void handle_ready(struct wire_connection *connection, void *data)
     struct worker *worker = data;
 
     (void)connection;
+    trace_now(&worker->trace, TRACE_LINK);
     if (worker->status == WORKER_BOOTING)
         worker_pool_booted(worker);
     else if (worker->status == WORKER_STARTING && !worker_template_plug(worker))

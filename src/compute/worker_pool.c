@@ -174,6 +174,12 @@ static void become(struct worker *worker, struct compute_job *job)
     worker_set_title(job->directory);
 }
 
+static void create(struct worker *worker)
+{
+    trace_now(&worker->trace, TRACE_PLUG);
+    worker_create(worker);
+}
+
 static void plugged(struct vm *vm, const struct error *error, void *data)
 {
     struct worker *worker = data;
@@ -186,7 +192,7 @@ static void plugged(struct vm *vm, const struct error *error, void *data)
     if (worker->status != WORKER_STARTING)
         return;
     if (worker->plug == WORKER_PLUGGED) {
-        worker_create(worker);
+        create(worker);
         return;
     }
     struct error failure = ERROR_INIT;
@@ -248,6 +254,7 @@ int worker_pool_adopt(struct worker_client *client, json_t *request, struct erro
         return r;
     }
     worker->plug = WORKER_PLUGGING;
+    trace_now(&worker->trace, TRACE_ADOPT);
     if (plug(worker, &unfit) < 0)
         (void)worker_pool_lost(worker, &unfit);
     return 0;
@@ -282,6 +289,6 @@ int worker_pool_place(struct worker *worker)
         return 0;
     worker_set_deadline(worker, WORKER_DEADLINE_BOOT, WORKER_BOOT_MS);
     if (worker->plug == WORKER_PLUGGED)
-        worker_create(worker);
+        create(worker);
     return 1;
 }

@@ -47,6 +47,8 @@ start_pooled() {
         worker=$(pool_worker main "$id")
         vbox --name taken
         eq "$worker" "$(row taken WorkerPid)"
+        eq "layers scratch network config adopt worker client request plug disks create created program running total" \
+                "$(hull vm trace --format json taken | jq -rs 'flatten | map(.Phase) | join(" ")')"
         eventually 20 ready
         [[ $(pool_ids) != "$id" ]]
         eq "" "$(docker ps -q --filter name=pool)"
