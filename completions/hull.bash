@@ -21,8 +21,8 @@ _hull_objects() {
     stop | kill | attach | exec | top | "container stop" | "container kill" | "container attach" | \
         "container exec" | "container top" | "vm console" | "vm trace")
         _hull_names ps --format '{{.Names}}' ;;
-    restart | wait | logs | rename | rm | update | "container restart" | "container wait" | "container logs" | \
-        "container rename" | "container rm" | "container update" | "container inspect")
+    restart | wait | logs | rename | rm | update | convert | "container restart" | "container wait" | "container logs" | \
+        "container rename" | "container rm" | "container update" | "container convert" | "container inspect")
         _hull_names ps -a --format '{{.Names}}' ;;
     diff | export | "container diff" | "container export")
         _hull_names ps -a --format '{{.Names}}' ;;

@@ -38,6 +38,7 @@
 #include "base/process.h"
 #include "base/strings.h"
 #include "compute/client.h"
+#include "engine/admission.h"
 #include "engine/private.h"
 #include "engine/store.h"
 #include "sandbox/sandbox.h"
@@ -354,7 +355,12 @@ static int make_layer(struct conversion *conversion, struct error *err)
         (r = make_target(conversion, target, err)) < 0 ||
         (r = write_job(conversion, target, err)) < 0)
         return r;
+    struct container *guest = in ? conversion->shadow : conversion->container;
+    r = admission_begin(guest, err);
+    if (r < 0)
+        return r;
     r = run_worker(conversion, err);
+    admission_end(guest);
     bool full = r < 0 && is_full(container); /* before anything is given back */
     container_files_forget(container);
     if (r < 0)

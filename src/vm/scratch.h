@@ -1,5 +1,5 @@
 /* The writable layer of a `hyperv` container: a sparse file with an empty ext4 file system, which
- * the host never mounts.
+ * the host does not mount once a VM has had it (vm/scratch_mount.h).
  *
  * mkfs.ext4 runs once per size; the result is kept as a template, and a new file is a copy of its
  * few allocated blocks (shared, where the file system can share them). */
