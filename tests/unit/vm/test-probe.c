@@ -1,9 +1,11 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -288,6 +290,34 @@ static void test_auto_tells_all_reasons(void **state)
         "configured: install the package qemu-system-x86");
 }
 
+/* A fake in QEMU's place, with the jail and the device that hardware virtualization would have. */
+static void test_kvm(void **state)
+{
+    fixture_need_root();
+    if (access("/dev/kvm", F_OK) < 0) {
+        print_message("skipped: the jail of engine kvm has /dev/kvm, and this host has none\n");
+        skip();
+    }
+    struct fixture *fixture = *state;
+    CLEANUP_FREE char *dev = path_join(fixture->directory, "dev");
+    CLEANUP_FREE char *device = path_join(dev, "kvm");
+    struct vm_verdict verdict;
+
+    /* That the host's is software-nested is of no interest to the fake. */
+    assert_int_equal(unshare(CLONE_NEWNS), 0);
+    assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    assert_int_equal(mount("none", "/sys/module", "tmpfs", MS_RDONLY, NULL), 0);
+    assert_int_equal(path_make_dirs(dev, 0755, NULL), 0);
+    fixture_write(device, "");
+    verdict =
+        probe(fixture, VM_ENGINE_KVM, "print KVM: entry failed, hardware error 0x0\nexit 1\n");
+    assert_false(verdict.works);
+    assert_non_null(strstr(verdict.reason, "KVM: entry failed, hardware error 0x0"));
+    verdict = probe(fixture, VM_ENGINE_KVM, "hello\nwait\n");
+    assert_true(verdict.works);
+    assert_in_range(verdict.boot_ms, 1, SHORT_MS);
+}
+
 static void test_a_named_engine_never_becomes_another(void **state)
 {
     struct fixture *fixture = *state;
@@ -320,6 +350,7 @@ int main(void)
         ROW(test_auto_takes_the_first_that_works),
         ROW(test_auto_tells_all_reasons),
         ROW(test_a_named_engine_never_becomes_another),
+        ROW(test_kvm), /* the last: it leaves this process in a mount namespace of its own */
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
