@@ -81,6 +81,8 @@ static void deadline_passed(struct loop_source *source, uint32_t events)
         break;
     case WORKER_DEADLINE_POWER_OFF:
         worker_note(worker, "the utility VM did not power off in time and is killed");
+        if (worker->job->convert) /* perhaps not all that it received is on its disk */
+            worker_convert_vm_ended(worker, false, "it did not power off in time");
         if (worker->vm)
             vm_kill(worker->vm, "did not power off in time");
         worker_lose(worker, &worker->lost); /* it had only closed its link */

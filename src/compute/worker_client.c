@@ -99,7 +99,8 @@ static int op_keep(struct worker_client *client, uint64_t id, json_t *request, j
     (void)id;
     (void)request;
     (void)ret;
-    (void)err;
+    if (client->worker->discarded)
+        return error_set_class(err, ERROR_CONFLICT, "it has ended, and its files with it");
     client->worker->job->discard = false;
     return 0;
 }

@@ -33,7 +33,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SLOTS = 8, SLOT_SIZE = 1024 * 1024, CODE_FAILED = 1 };
+enum {
+    SLOTS = 8,
+    SLOT_SIZE = 1024 * 1024,
+    CODE_FAILED = 1,
+    BYTES_PER_MS_MIN = 512, /* what the slowest VM moves */
+    BLOCK_UNIT = 512,       /* of st_blocks */
+    NS_PER_MS = 1000 * 1000,
+};
 _Static_assert(SLOTS <= (int)LAYER_SLOTS_MAX && SLOT_SIZE <= (int)LAYER_SLOT_MAX &&
                    SLOT_SIZE % LAYER_SLOT_ALIGN == 0,
                "the agents would refuse the ring");
@@ -50,6 +57,7 @@ struct worker_convert {
     struct wire_connection *sender;
     struct wire_connection *receiver;
     unsigned ready; /* agents that are */
+    int64_t until;  /* timestamp_monotonic(): it must be over */
     bool sent;      /* the sender has no more */
     bool told;      /* and the receiver knows */
     struct slot slots[SLOTS];
@@ -119,8 +127,16 @@ static int ask(struct wire_connection *connection, const struct slot *slot, int6
     json_t *request =
         json_pack("{s:I,s:I}", "slot", (json_int_t)slot->number, "length", (json_int_t)length);
 
-    worker_set_deadline(slot->worker, WORKER_DEADLINE_CONVERT,
-                        worker_patience(slot->worker, WORKER_CONVERT_MS));
+    int64_t rest = slot->worker->convert->until - timestamp_monotonic();
+    unsigned patience = worker_patience(slot->worker, WORKER_CONVERT_MS);
+
+    if (rest <= 0) {
+        json_decref(request);
+        return error_set(err, -ETIMEDOUT, "it takes longer than any layer of its size may");
+    }
+    if (rest / NS_PER_MS < patience)
+        patience = (unsigned)(rest / NS_PER_MS) + 1;
+    worker_set_deadline(slot->worker, WORKER_DEADLINE_CONVERT, patience);
     return wire_connection_request(connection, "layer-slot", request, handler,
                                    (void *)(uintptr_t)slot, err);
 }
@@ -197,6 +213,21 @@ static void filled(struct wire_connection *connection, json_t *ok, const struct 
 
 /* --- the beginning --- */
 
+/* Nanoseconds. A guest that always has a little more to say is heard no longer than the slowest one
+ * that has as much as its disk. */
+static int64_t longest(const struct worker *worker)
+{
+    const struct compute_job *job = worker->job;
+    struct stat status;
+    int64_t bytes = 0;
+
+    if (stat(job->scratch, &status) == 0)
+        bytes = job->convert == COMPUTE_CONVERT_OUT ? (int64_t)status.st_blocks * BLOCK_UNIT
+                                                    : (int64_t)status.st_size;
+    return (bytes / BYTES_PER_MS_MIN + (int64_t)worker_patience(worker, WORKER_CONVERT_MS)) *
+           NS_PER_MS;
+}
+
 static void agent_is_ready(struct wire_connection *connection, json_t *ok,
                            const struct error *error, void *data)
 {
@@ -214,6 +245,7 @@ static void agent_is_ready(struct wire_connection *connection, json_t *ok,
     }
     if (++convert->ready < 2)
         return;
+    convert->until = timestamp_monotonic() + longest(worker);
     worker_set_deadline(worker, WORKER_NO_DEADLINE, 0);
     set_record(worker, CODE_FAILED, "the conversion was given up");
     worker_started(worker, 0);

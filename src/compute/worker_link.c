@@ -407,7 +407,7 @@ static void handle_event(struct wire_connection *connection, const char *name, j
     struct worker *worker = data;
     const char *text;
 
-    if (worker->status <= WORKER_IDLE && !string_equal(name, "log")) {
+    if ((worker->status <= WORKER_IDLE || worker->job->convert) && !string_equal(name, "log")) {
         wire_connection_violation(connection, "an event of a container that does not run");
     } else if (string_equal(name, "exit")) {
         handle_exit(worker, event);

@@ -113,17 +113,13 @@ static uint64_t limit_of(const struct container *container)
     return memory > 0 ? (uint64_t)memory : container->engine->config.memory_default;
 }
 
-static uint64_t cost_of(const struct container *container)
-{
-    return admission_cost((enum vm_engine)container->vm_engine, limit_of(container));
-}
-
 /* [state] */
 static void count_others(const struct container *container, struct admission *state)
 {
     LIST_FOR_EACH (other, &container->engine->containers, struct container, node) {
-        if (other == container || other->isolation != COMPUTE_HYPERV ||
-            (!container_is_running(other) && other->vm_promised == 0))
+        bool runs = other->isolation == COMPUTE_HYPERV && container_is_running(other);
+
+        if (other == container || (!runs && other->vm_promised == 0))
             continue;
         state->limits += limit_of(other);
         state->promised += other->vm_promised;
@@ -131,22 +127,28 @@ static void count_others(const struct container *container, struct admission *st
     }
 }
 
-int admission_begin(struct container *container, struct error *err)
+int admission_begin_vm(struct container *container, enum vm_engine engine, uint64_t limit,
+                       struct error *err)
 {
     struct admission state = {.overcommit = container->engine->config.memory_overcommit};
-    int r;
+    int r = admission_read_memory(MEMINFO, &state, err);
 
-    if (container->isolation != COMPUTE_HYPERV)
-        return 0;
-    r = admission_read_memory(MEMINFO, &state, err);
     if (r < 0)
         return r;
     ENGINE_STATE(container->engine);
     count_others(container, &state);
-    r = admission_check(&state, limit_of(container), cost_of(container), err);
+    r = admission_check(&state, limit, admission_cost(engine, limit), err);
     if (r == 0)
-        container->vm_promised = cost_of(container);
+        container->vm_promised = admission_cost(engine, limit);
     return r;
+}
+
+int admission_begin(struct container *container, struct error *err)
+{
+    return container->isolation == COMPUTE_HYPERV
+               ? admission_begin_vm(container, (enum vm_engine)container->vm_engine,
+                                    limit_of(container), err)
+               : 0;
 }
 
 void admission_end(struct container *container)

@@ -43,6 +43,9 @@ int admission_check(const struct admission *state, uint64_t limit, uint64_t cost
 /* The same for a container that is about to start in a VM (others: 0), and holds its cost until
  * admission_end(), which must follow a success once the start is over. */
 int admission_begin(struct container *container, struct error *err);
+/* The same for a VM that is not the container's own: it converts it. */
+int admission_begin_vm(struct container *container, enum vm_engine engine, uint64_t limit,
+                       struct error *err);
 void admission_end(struct container *container);
 
 #endif

@@ -9,7 +9,7 @@
  *   3. a worker boots a utility VM with the container's disk, or the new one, and fills it
  *      (compute/worker_convert.c); what it received is written to the disk below (syncfs(2))
  *   4. the new layer takes its final name, and the directory is synced
- *   5. the row is written, and synced: from here on the container is of the other isolation
+ *   5. the row is written: from here on the container is of the other isolation; and synced
  *   6. the old layer is removed; it was only ever read
  *
  * So whenever hulld, the worker, the VM or the host die, the row names a layer that is whole. What
@@ -34,6 +34,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/path.h"
 #include "base/process.h"
 #include "base/strings.h"
@@ -98,6 +99,7 @@ static int make_shadow(struct conversion *conversion, struct error *err)
     struct container *shadow = container_new(conversion->container->engine);
     enum vm_engine engine;
     int r;
+
     if (!shadow)
         return error_oom(err);
     conversion->shadow = shadow;
@@ -123,6 +125,7 @@ static int make_shadow(struct conversion *conversion, struct error *err)
 static int check_options(struct conversion *conversion, char ***warnings, struct error *err)
 {
     int r = container_check_isolation(conversion->shadow, warnings, err);
+
     return r < 0 ? r : container_check_spec(conversion->shadow, err);
 }
 
@@ -130,6 +133,7 @@ static int check_options(struct conversion *conversion, char ***warnings, struct
 static int check_stopped(struct container *container, struct error *err)
 {
     bool wait;
+
     {
         ENGINE_STATE(container->engine);
         if (container->status == CONTAINER_REMOVING || container->status == CONTAINER_DEAD ||
@@ -154,12 +158,14 @@ static int check_stopped(struct container *container, struct error *err)
 static int remove_in(const struct container *container, const char *name, struct error *err)
 {
     CLEANUP_FREE char *path = string_format("%s/%s", container->directory, name);
+
     return path ? path_remove_tree(AT_FDCWD, path, err) : error_oom(err);
 }
 
 static bool exists_in(const struct container *container, const char *name)
 {
     CLEANUP_FREE char *path = string_format("%s/%s", container->directory, name);
+
     return path && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
@@ -168,6 +174,7 @@ static int remove_others(struct container *container, struct error *err)
     static const char *const of_process[] = {"upper", "work", "rootfs", NULL};
     static const char *const of_hyperv[] = {"scratch.ext4", NULL};
     bool guest = container->isolation == COMPUTE_HYPERV;
+
     for (const char *const *name = guest ? of_process : of_hyperv; *name; name++) {
         int r = exists_in(container, *name) ? remove_in(container, *name, err) : 0;
         if (r < 0)
@@ -180,29 +187,72 @@ static int remove_others(struct container *container, struct error *err)
 static int end_worker(struct container *container, struct error *err)
 {
     CLEANUP_FREE char *cgroup = string_format("/hull/%s-vm", container->id);
-    uint32_t uid;
+
     /* It may not have noticed yet that nobody waits for it. */
     int r = cgroup ? container_files_end(container, 0, err) : error_oom(err);
-    if (r < 0)
-        return r;
-    (void)sandbox_clean(cgroup, NULL, NULL);
-    if (store_lease_find(container->engine->store, "uid", container->id, &uid) == 0)
-        (void)vm_user_withdraw(container->engine->users_dir, uid, container->id, NULL);
-    return 0;
+
+    return r < 0 ? r : sandbox_clean(cgroup, NULL, err);
 }
 
+static int withdraw_user(struct container *container, struct error *err)
+{
+    struct engine *engine = container->engine;
+    uint32_t uid;
+    int r;
+
+    if (store_lease_find(engine->store, "uid", container->id, &uid) < 0)
+        return 0;
+    r = vm_user_withdraw(engine->users_dir, uid, container->id, err);
+    if (r < 0 || container->isolation == COMPUTE_HYPERV)
+        return r;
+    container->vm_uid = 0;
+    return store_lease_release(engine->store, "uid", container->id, err);
+}
+
+static int keep_first(int first, int next, struct error *err, const struct error *error)
+{
+    if (first == 0 && next < 0)
+        return error_copy(err, error);
+    return first;
+}
+
+/* A container that runs has ended its conversion's worker before: what has its names is its own. */
 int container_convert_recover(struct container *container, struct error *err)
 {
-    bool guest = container->isolation == COMPUTE_HYPERV;
     bool begun = exists_in(container, "convert");
-    int r = begun ? end_worker(container, err) : 0;
-    if (r == 0 && !guest && (begun || exists_in(container, "scratch.ext4"))) {
-        r = store_lease_release(container->engine->store, "uid", container->id, err);
-        container->vm_uid = 0;
+    bool runs;
+    struct error error = ERROR_INIT;
+    int r = 0;
+
+    {
+        ENGINE_STATE(container->engine);
+        runs = container->worker_pid != 0;
     }
-    if (r == 0)
-        r = remove_others(container, err);
-    return r == 0 && begun ? remove_in(container, "convert", err) : r;
+    if (begun && !runs && (r = end_worker(container, err)) < 0)
+        return r; /* it may use what is to be removed */
+    if ((begun && !runs) || container->isolation != COMPUTE_HYPERV)
+        r = keep_first(r, withdraw_user(container, &error), err, &error);
+    error_clear(&error);
+    if (begun)
+        r = keep_first(r, remove_in(container, "convert", &error), err, &error);
+    error_clear(&error);
+    return keep_first(r, remove_others(container, &error), err, &error);
+}
+
+void container_convert_interrupt(struct container *container)
+{
+    CLEANUP_FREE char *runtime =
+        string_format("%s/files/%s", container->engine->config.state, container->id);
+    struct compute_client *client = NULL;
+    bool converting;
+
+    {
+        ENGINE_STATE(container->engine);
+        converting = container->converting;
+    }
+    if (converting && runtime && compute_client_connect(runtime, &client, NULL) == 0)
+        (void)compute_client_kill(client, NULL);
+    compute_client_free(client);
 }
 
 /* --- 2 and 3: the new layer --- */
@@ -214,6 +264,7 @@ static bool upper_is_empty(const struct container *container)
     CLEANUP_DIR DIR *directory = path ? opendir(path) : NULL;
     struct dirent *entry;
     struct stat status;
+
     if (!directory)
         return path && errno == ENOENT;
     while ((entry = readdir(directory)))
@@ -234,6 +285,7 @@ static int make_target(struct conversion *conversion, const char *path, struct e
     const struct container *container = conversion->container;
     struct container *shadow = conversion->shadow;
     uint64_t size;
+
     if (conversion->to == COMPUTE_PROCESS)
         return mkdir(path, 0755) < 0 ? error_set_errno(err, -errno, "cannot make %s", path) : 0;
     CLEANUP_FREE char *templates = string_format("%s/scratch", container->engine->config.root);
@@ -248,6 +300,7 @@ static int fill_job(struct conversion *conversion, const char *target, struct co
     bool in = conversion->to == COMPUTE_HYPERV;
     struct container *container = conversion->container;
     int r = container_job_vm(in ? conversion->shadow : container, job, err);
+
     if (r < 0)
         return r;
     job->isolation = COMPUTE_HYPERV;
@@ -277,6 +330,7 @@ static int write_job(struct conversion *conversion, const char *target, struct e
     CLEANUP(job_cleanup) struct compute_job *job = compute_job_new();
     CLEANUP_FREE char *path = string_format("%s/worker.json", conversion->staging);
     int r = job && path ? fill_job(conversion, target, job, err) : error_oom(err);
+
     return r < 0 ? r : compute_job_write(job, path, err);
 }
 
@@ -300,6 +354,29 @@ static int await_outcome(struct compute_client *client, struct error *err)
     }
 }
 
+static void set_converting(struct container *container, bool converting)
+{
+    ENGINE_STATE(container->engine);
+    container->converting = converting;
+}
+
+static int start_worker(const struct conversion *conversion, struct compute_client *client,
+                        struct error *err)
+{
+    struct container *container = conversion->container;
+    const struct container *guest =
+        conversion->to == COMPUTE_HYPERV ? conversion->shadow : container;
+    int r = admission_begin_vm(container, (enum vm_engine)guest->vm_engine, CONVERT_MEMORY, err);
+
+    if (r < 0) {
+        (void)compute_client_kill(client, NULL);
+        return r;
+    }
+    r = compute_client_start(client, NULL, err);
+    admission_end(container);
+    return r;
+}
+
 static int run_worker(struct conversion *conversion, struct error *err)
 {
     CLEANUP(process_release) struct process worker = PROCESS_INIT;
@@ -307,12 +384,13 @@ static int run_worker(struct conversion *conversion, struct error *err)
     pid_t pid = 0;
     int r = compute_worker_spawn(conversion->container->engine->config.worker_program,
                                  conversion->staging, conversion->runtime, &pid, err);
+
     if (r < 0)
         return r;
     (void)process_open(pid, &worker); /* at once, so that the pid is still its own */
     r = compute_client_connect(conversion->runtime, &client, err);
     if (r == 0)
-        r = compute_client_start(client, NULL, err);
+        r = start_worker(conversion, client, err);
     if (r == 0)
         r = await_outcome(client, err);
     client = compute_client_free(client);
@@ -327,6 +405,7 @@ static int run_worker(struct conversion *conversion, struct error *err)
 static bool is_full(const struct container *container)
 {
     struct statvfs status;
+
     return statvfs(container->directory, &status) == 0 &&
            (uint64_t)status.f_bavail * status.f_frsize < NO_SPACE;
 }
@@ -334,33 +413,33 @@ static bool is_full(const struct container *container)
 static int sync_path(const char *path, struct error *err)
 {
     CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
     return fd < 0 || fsync(fd) < 0 ? error_set_errno(err, -errno, "cannot sync %s", path) : 0;
 }
 
 /* 2 to 4. */
 static int make_layer(struct conversion *conversion, struct error *err)
 {
-    const struct container *container = conversion->container;
+    struct container *container = conversion->container;
     bool in = conversion->to == COMPUTE_HYPERV;
     const char *name = in ? "scratch.ext4" : "upper";
     CLEANUP_FREE char *target = string_format("%s/%s", conversion->staging, name);
     CLEANUP_FREE char *final = string_format("%s/%s", container->directory, name);
     int r;
+
     if (!target || !final)
         return error_oom(err);
-    if ((in && (r = engine_lease_uid(container->engine, container->id, &conversion->shadow->vm_uid,
+    /* The directory first: it is what tells of the rest. */
+    if ((r = path_make_dirs(conversion->staging, 0700, err)) < 0 ||
+        (in && (r = engine_lease_uid(container->engine, container->id, &conversion->shadow->vm_uid,
                                      err)) < 0) ||
-        (r = path_make_dirs(conversion->staging, 0700, err)) < 0 ||
         (r = path_make_dirs(conversion->runtime, 0700, err)) < 0 ||
         (r = make_target(conversion, target, err)) < 0 ||
         (r = write_job(conversion, target, err)) < 0)
         return r;
-    struct container *guest = in ? conversion->shadow : conversion->container;
-    r = admission_begin(guest, err);
-    if (r < 0)
-        return r;
+    set_converting(container, true);
     r = run_worker(conversion, err);
-    admission_end(guest);
+    set_converting(container, false);
     bool full = r < 0 && is_full(container); /* before anything is given back */
     container_files_forget(container);
     if (r < 0)
@@ -390,15 +469,13 @@ static int commit(struct conversion *conversion, struct error *err)
 {
     struct container *container = conversion->container;
     const struct container *shadow = conversion->shadow;
+
     ENGINE_STATE(container->engine);
     enum compute_isolation old = container->isolation;
     int old_engine = container->vm_engine;
     uid_t old_uid = container->vm_uid;
     set_isolation(container, shadow->isolation, shadow->vm_engine, shadow->vm_uid);
-    int r = store_sync_begin(container->engine->store, err);
-    if (r == 0)
-        r = container_save(container, err);
-    store_sync_end(container->engine->store);
+    int r = container_save(container, err);
     if (r < 0) {
         set_isolation(container, old, old_engine, old_uid);
         return r;
@@ -410,12 +487,26 @@ static int commit(struct conversion *conversion, struct error *err)
     return 0;
 }
 
+/* The old layer goes when nothing of the host can bring its row back: else at the next start of
+ * hulld. Of a conversion that failed, what there is of the new one. */
+static void remove_rest(struct container *container, bool converted)
+{
+    struct error error = ERROR_INIT;
+    int r = converted ? store_flush(container->engine->store, &error) : 0;
+
+    if (r == 0)
+        r = container_convert_recover(container, &error);
+    if (r < 0)
+        log_warning("container %s: what a conversion left is still there: %s", container->id,
+                    error.message);
+}
+
 /* [operation] It is stopped. */
 static int convert_stopped(struct conversion *conversion, struct error *err)
 {
     struct container *container = conversion->container;
-    struct error ignored = ERROR_INIT;
     int r = check_stopped(container, err);
+
     if (r == 0)
         r = container_files_end(container, FILES_PATIENCE_MS, err);
     if (r < 0)
@@ -426,10 +517,7 @@ static int convert_stopped(struct conversion *conversion, struct error *err)
         r = make_layer(conversion, err);
     if (r == 0)
         r = commit(conversion, err);
-    /* The old layer, or what there is of the new one. */
-    (void)container_convert_recover(container, &ignored);
-    if (r < 0 && conversion->to == COMPUTE_HYPERV)
-        (void)store_lease_release(container->engine->store, "uid", container->id, NULL);
+    remove_rest(container, r == 0);
     return r;
 }
 
@@ -446,11 +534,17 @@ static int convert_running(struct conversion *conversion, struct error *err)
 {
     struct container *container = conversion->container;
     struct error failure = ERROR_INIT;
-    int r = container_hold_stopped(container, &failure);
+    struct error again = ERROR_INIT;
+    int r = container_keep_files(container, err);
+
+    if (r < 0)
+        return error_wrap(err, r, "its worker does not keep its files");
+    r = container_hold_stopped(container, &failure);
     if (r == 0)
         r = convert_stopped(conversion, &failure);
     if (r < 0) {
-        (void)container_start_held(container, NULL);
+        if (container_start_held(container, &again) < 0)
+            (void)error_wrap(&failure, r, "it does not start again (%s)", again.message);
         return error_copy(err, &failure);
     }
     r = container_start_held(container, err);
@@ -463,6 +557,7 @@ static int convert(struct conversion *conversion, bool restart, char ***warnings
     struct container *container = conversion->container;
     bool running = restart && runs(container);
     int r;
+
     if ((!running && (r = check_stopped(container, err)) < 0) ||
         (r = make_shadow(conversion, err)) < 0 ||
         (r = check_options(conversion, warnings, err)) < 0)
@@ -480,6 +575,7 @@ int container_convert(struct container *container, enum compute_isolation to, bo
         .staging = string_format("%s/convert", container->directory),
         .runtime = string_format("%s/files/%s", container->engine->config.state, container->id),
     };
+
     if (!conversion.staging || !conversion.runtime)
         return error_oom(err);
     if (container->isolation == to)

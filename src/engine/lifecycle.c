@@ -420,7 +420,6 @@ int engine_container_stop(struct engine *engine, const char *reference, const ch
     return stop_locked(container, signal, timeout, err);
 }
 
-/* [operation], given up while it stops. */
 /* Its files are still needed, though --rm was said. A worker that does not hear of it runs none. */
 static void keep_files(const struct container *container)
 {
@@ -430,6 +429,7 @@ static void keep_files(const struct container *container)
         (void)compute_client_call(client, "keep", NULL, NULL, NULL);
 }
 
+/* [operation], given up while it stops. */
 static int restart_locked(struct container *container, const char *signal, int timeout,
                           struct error *err)
 {
@@ -445,10 +445,37 @@ static int restart_locked(struct container *container, const char *signal, int t
     return start_locked(container, err);
 }
 
+int container_keep_files(struct container *container, struct error *err)
+{
+    CLEANUP_CLIENT struct compute_client *client = NULL;
+    uint64_t run;
+    int r;
+
+    if (!container->auto_remove || !find_run(container, &run))
+        return 0;
+    r = compute_client_connect(container->runtime_dir, &client, err);
+    return r < 0 ? r : compute_client_call(client, "keep", NULL, NULL, err);
+}
+
+/* It could not be stopped and goes on: so does its policy. */
+static int not_stopped(struct container *container, bool stopped_by_user, bool no_restart, int code)
+{
+    ENGINE_STATE(container->engine);
+    if (container_is_running(container)) {
+        container->stopped_by_user = stopped_by_user;
+        container->no_restart = no_restart;
+    }
+    return code;
+}
+
 int container_hold_stopped(struct container *container, struct error *err)
 {
+    bool stopped_by_user;
+    bool no_restart;
     {
         ENGINE_STATE(container->engine);
+        stopped_by_user = container->stopped_by_user;
+        no_restart = container->no_restart;
         container->stopped_by_user = true;
         container->no_restart = true;
         container->restarts++;
@@ -458,7 +485,8 @@ int container_hold_stopped(struct container *container, struct error *err)
             return container_save(container, err);
         }
     }
-    return stop_locked(container, NULL, ENGINE_TIMEOUT_DEFAULT, err);
+    int r = stop_locked(container, NULL, ENGINE_TIMEOUT_DEFAULT, err);
+    return r < 0 ? not_stopped(container, stopped_by_user, no_restart, r) : r;
 }
 
 int container_start_held(struct container *container, struct error *err)
@@ -484,6 +512,8 @@ int engine_container_restart(struct engine *engine, const char *reference, const
     int r = engine_container_get(engine, reference, &container, err);
     if (r < 0)
         return r;
+    bool stopped_by_user;
+    bool no_restart;
     CONTAINER_OPERATION(container);
     r = check_stop(container, signal, err);
     if (r < 0)
@@ -494,11 +524,15 @@ int engine_container_restart(struct engine *engine, const char *reference, const
             !container->in_table)
             return error_set_class(err, ERROR_CONFLICT,
                                    "container is marked for removal and cannot be started");
+        stopped_by_user = container->stopped_by_user;
+        no_restart = container->no_restart;
         container->stopped_by_user = true; /* no policy may act between the two halves */
         container->no_restart = true;
         container->restarts++; /* nor --rm */
     }
     r = restart_locked(container, signal, timeout, err);
+    if (r < 0)
+        (void)not_stopped(container, stopped_by_user, no_restart, r);
     {
         ENGINE_STATE(engine);
         container->restarts--;
@@ -640,6 +674,8 @@ int engine_container_remove(struct engine *engine, const char *reference, unsign
     int r = engine_container_get(engine, reference, &container, err);
     if (r < 0)
         return r;
+    if (flags & ENGINE_REMOVE_FORCE)
+        container_convert_interrupt(container);
     CONTAINER_OPERATION(container);
     return container_remove_locked(container, flags, err);
 }

@@ -216,8 +216,12 @@ void container_files_forget(const struct container *container);
 int container_convert(struct container *container, enum compute_isolation to, bool restart,
                       char ***warnings, struct error *err);
 /* Removes what a conversion that was cut short has left, and what is not of the container's
- * isolation. [operation], or before others know the container */
+ * isolation. What runs is not touched. The first error; the rest is removed all the same.
+ * [operation], or before others know the container */
 int container_convert_recover(struct container *container, struct error *err);
+/* Ends a conversion that is under way, if there is one: it fails soon. Takes no operation lock,
+ * which that has. */
+void container_convert_interrupt(struct container *container);
 
 /* --- networks.c --- */
 /* The 64-digit id of "bridge", "host" or "none" in this engine; malloc'd. */
@@ -265,6 +269,9 @@ int engine_recover(struct engine *engine, struct error *err);
 /* A frozen process takes no signal, not even SIGKILL where cgroups are of version 1: thaws a paused
  * container after it was signalled, as moby does. */
 void container_thaw(struct container *container, struct compute_client *client);
+/* Says to the worker of a container that goes with its end that its files stay, so that what the
+ * guest has in memory is written. An error if it runs and cannot be told, or has ended just now. */
+int container_keep_files(struct container *container, struct error *err);
 /* Stops it, for somebody who starts it again with container_start_held(): no restart policy acts
  * meanwhile, nor --rm. [operation], given up while it stops; the hold is there whatever is
  * returned. */

@@ -1,8 +1,11 @@
 #include "engine/store.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -169,16 +172,15 @@ int store_set(struct store *store, const char *key, const char *value, struct er
     return store_run(store, statement, err, "write value");
 }
 
-int store_sync_begin(struct store *store, struct error *err)
+/* What was committed is in the write-ahead log, or was synced with the database before the log was
+ * begun anew. */
+int store_flush(struct store *store, struct error *err)
 {
-    STORE_LOCK(store);
-    return store_execute(store, "PRAGMA synchronous = FULL", err);
-}
-
-void store_sync_end(struct store *store)
-{
-    STORE_LOCK(store);
-    (void)store_execute(store, "PRAGMA synchronous = NORMAL", NULL);
+    const char *path = sqlite3_db_filename(store->db, "main");
+    CLEANUP_CLOSE int fd = open(sqlite3_filename_wal(path), O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) < 0)
+        return error_set_errno(err, -errno, "cannot sync the log of %s", path);
+    return 0;
 }
 
 int store_container_save(struct store *store, const char *id, const char *name, int64_t created,

@@ -20,9 +20,9 @@ struct store *store_close(struct store *store);
 int store_get(struct store *store, const char *key, char **ret, struct error *err);
 int store_set(struct store *store, const char *key, const char *value, struct error *err);
 
-/* What is written between the two is on disk when the write returns: the host's power may fail. */
-int store_sync_begin(struct store *store, struct error *err);
-void store_sync_end(struct store *store);
+/* What was written before is on disk when it returns: the host's power may fail. Without the lock
+ * that others wait for. */
+int store_flush(struct store *store, struct error *err);
 
 /* Containers: the document is container_to_document()'s. */
 int store_container_save(struct store *store, const char *id, const char *name, int64_t created,

@@ -313,6 +313,20 @@ static int warn_of_cpus(const struct container *container, const json_t *merged,
     return warning && strv_append(warnings, warning) < 0 ? error_oom(err) : 0;
 }
 
+/* What update_locked() would refuse. */
+static int check_update(struct container *container, const json_t *body, struct error *err)
+{
+    CLEANUP_JSON json_t *merged = NULL;
+    unsigned changes = 0;
+    int r;
+
+    if ((r = check_state(container, err)) < 0 ||
+        (r = check_conflicts(container->host_config, body, err)) < 0 ||
+        (r = check_policy(container, body, err)) < 0)
+        return r;
+    return merge(container, body, &merged, &changes, err);
+}
+
 /* [operation] */
 static int update_locked(struct container *container, const json_t *body, char ***warnings,
                          struct error *err)
@@ -352,10 +366,14 @@ int engine_container_update(struct engine *engine, const char *reference, json_t
     if ((r = read_isolation(container, body, &isolation, &restart, err)) < 0 ||
         (r = check_body(body, isolation, &warnings, err)) < 0)
         return r;
+    /* Alone it is no update: nothing else changes, and one event is enough. */
+    bool alone = json_object_get(body, "Isolation") && !is_update(body);
+    r = alone ? 0 : check_update(container, body, err);
+    if (r < 0)
+        return error_wrap(err, r, "Cannot update container %s", container->id);
     if ((r = container_convert(container, isolation, restart, &warnings, err)) < 0)
         return r;
-    /* Alone it is no update: nothing else changes, and one event is enough. */
-    if (json_object_get(body, "Isolation") && !is_update(body)) {
+    if (alone) {
         *ret_warnings = TAKE_PTR(warnings);
         return 0;
     }

@@ -163,6 +163,35 @@ listing() {
         done
         eq 0 "$(inspect c-policy '{{.RestartCount}}')"
         eq here "$(docker exec c-rm cat /f)"
+        # A VM that goes with its end is killed; what it has not written must come along all the same.
+        name=$(docker exec c-rm sh -c 'dd if=/dev/urandom of=/g bs=1M count=8 2>/dev/null; md5sum /g')
+        exits 0 hull convert --isolation=process --restart c-rm
+        eq "running process" "$(inspect c-rm '{{.State.Status}} {{.HostConfig.Isolation}}')"
+        eq "$name" "$(docker exec c-rm md5sum /g)"
+}
+
+@test "convert: what one has left does not end a VM that runs when hulld starts" {
+        box left --isolation=hyperv
+        docker exec left touch /dev/shm/same
+        mkdir "$(directory left)/convert" "$(directory left)/upper"
+        engine_stop main KILL
+        restart_engine
+        eq running "$(inspect left '{{.State.Status}}')"
+        docker exec left test -e /dev/shm/same
+        eq scratch.ext4 "$(layers left)"
+}
+
+@test "convert: rm -f ends one that is under way" {
+        local pid_file
+        docker run --name long hull/nano dd if=/dev/zero of=/d bs=1M count=200
+        pid_file=$HULL_WORLD/main/state/files/$(identity long)/worker.pid
+        hide_loops
+        hull convert --isolation=hyperv long >/dev/null 2>&1 3>&- &
+        eventually 10 test -s "$pid_file"
+        docker rm -f long >/dev/null
+        ! wait $!
+        exits 1 docker inspect long
+        [[ ! -e $pid_file ]]
 }
 
 @test "convert: together with an update, through the API" {
@@ -173,6 +202,12 @@ listing() {
         api POST /containers/both/update -H 'Content-Type: application/json' -d '{"Isolation": "process", "CpuRealtimePeriod": 1000}'
         eq 400 "$status"
         eq hyperv "$(isolation both)"
+        # Neither, when either cannot be.
+        api POST /containers/both/update -H 'Content-Type: application/json' -d '{"Isolation": "process", "NanoCpus": 1000000000}'
+        eq 200 "$status"
+        api POST /containers/both/update -H 'Content-Type: application/json' -d '{"Isolation": "hyperv", "CpuPeriod": 100000}'
+        eq 409 "$status"
+        eq process "$(isolation both)"
 }
 
 @test "convert: what does not fit leaves the container as it was, running again" {
