@@ -89,6 +89,15 @@ void worker_pool_booted(struct worker *worker)
 
 /* --- what goes wrong --- */
 
+/* Nothing of the container was given to the one that does not serve. */
+static void place_another(struct worker *worker)
+{
+    struct error failure = ERROR_INIT;
+
+    if (worker_place(worker, &failure) < 0)
+        worker_start_failed(worker, &failure);
+}
+
 bool worker_pool_lost(struct worker *worker, const struct error *reason)
 {
     switch (worker->status) {
@@ -104,6 +113,13 @@ bool worker_pool_lost(struct worker *worker, const struct error *reason)
         if (worker->plug != WORKER_UNFIT)
             worker_note(worker, "the pooled utility VM is lost: %s", reason->message);
         worker->plug = WORKER_UNFIT;
+        return true;
+    case WORKER_STARTING:
+        if (worker->plug != WORKER_PLUGGING)
+            return false;
+        worker_note(worker, "the pooled utility VM is lost: %s", reason->message);
+        worker->plug = WORKER_UNFIT;
+        place_another(worker);
         return true;
     default:
         return false;
@@ -191,13 +207,10 @@ static void plugged(struct vm *vm, const struct error *error, void *data)
         worker->plug = error ? WORKER_UNFIT : WORKER_PLUGGED;
     if (worker->status != WORKER_STARTING)
         return;
-    if (worker->plug == WORKER_PLUGGED) {
+    if (worker->plug == WORKER_PLUGGED)
         create(worker);
-        return;
-    }
-    struct error failure = ERROR_INIT;
-    if (worker_place(worker, &failure) < 0)
-        worker_start_failed(worker, &failure);
+    else
+        place_another(worker);
 }
 
 static int plug(struct worker *worker, struct error *err)

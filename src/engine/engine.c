@@ -198,12 +198,13 @@ struct engine *engine_close(struct engine *engine)
 {
     if (!engine)
         return NULL;
-    engine->pool = engine_pool_close(engine->pool);
+    engine_pool_stop(engine->pool);
     /* The loop thread hands tasks to the janitor, so it goes first. */
     if (engine->loop)
         engine_watch_stop(engine);
     if (engine->janitor)
         engine->janitor = janitor_free(engine->janitor);
+    engine->pool = engine_pool_free(engine->pool); /* a restart may have asked it until now */
     engine->templates = engine_templates_close(engine->templates);
     free_containers(engine);
     event_bus_free(engine->events);

@@ -466,7 +466,7 @@ int engine_pool_open(struct engine *engine, struct engine_pool **ret, struct err
     if (r == 0 && pool->size > 0)
         r = -pthread_create(&pool->thread, NULL, run, pool);
     if (r < 0) {
-        engine_pool_close(pool);
+        engine_pool_free(pool);
         return error_set_errno(err, r, "cannot start the pool of utility VMs");
     }
     pool->running = pool->size > 0;
@@ -487,16 +487,34 @@ static void stop_thread(struct engine_pool *pool)
     pthread_join(pool->thread, NULL);
 }
 
-struct engine_pool *engine_pool_close(struct engine_pool *pool)
+static struct pooled_vm *take_any(struct engine_pool *pool)
+{
+    POOL_LOCK(pool);
+    LIST_FOR_EACH (vm, &pool->ready, struct pooled_vm, node) {
+        list_remove(&vm->node);
+        pool->n_ready--;
+        return vm;
+    }
+    return NULL;
+}
+
+void engine_pool_stop(struct engine_pool *pool)
+{
+    struct pooled_vm *vm;
+    if (!pool)
+        return;
+    if (pool->running)
+        stop_thread(pool);
+    pool->running = false;
+    while ((vm = take_any(pool)))
+        pooled_vm_end(vm);
+}
+
+struct engine_pool *engine_pool_free(struct engine_pool *pool)
 {
     if (!pool)
         return NULL;
-    if (pool->running)
-        stop_thread(pool);
-    LIST_FOR_EACH (vm, &pool->ready, struct pooled_vm, node) {
-        list_remove(&vm->node);
-        pooled_vm_end(vm);
-    }
+    engine_pool_stop(pool);
     fd_close(pool->wake);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
@@ -535,6 +553,8 @@ static bool fits(const struct pooled_vm *vm, const struct container *container)
 static struct pooled_vm *take_ready(struct engine_pool *pool, const struct container *container)
 {
     POOL_LOCK(pool);
+    if (pool->stopping)
+        return NULL;
     /* Who waits for a VM in vain wants the next attempt soon. */
     if (list_is_empty(&pool->ready)) {
         pool->backoff_ms = 0;

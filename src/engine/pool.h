@@ -15,8 +15,11 @@ struct pooled_vm;
 
 /* Takes away what the pool of an earlier hulld left, and starts filling. */
 int engine_pool_open(struct engine *engine, struct engine_pool **ret, struct error *err);
-/* Ends all VMs of the pool and waits for that. NULL is fine. Returns NULL. */
-struct engine_pool *engine_pool_close(struct engine_pool *pool);
+/* Ends all VMs of the pool and waits for that; engine_pool_take() finds none from then on. NULL is
+ * fine. */
+void engine_pool_stop(struct engine_pool *pool);
+/* When nobody can ask it any more. NULL is fine. Returns NULL. */
+struct engine_pool *engine_pool_free(struct engine_pool *pool);
 
 /* A VM that fits the container, or NULL: none is ready, or the container needs another. Its user id
  * is the container's from now on. [operation] */

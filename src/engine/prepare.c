@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -419,6 +420,9 @@ static void cleanup_leftovers(const struct container *container)
     if (target && container->isolation == COMPUTE_PROCESS)
         (void)sandbox_clean(cgroup, target, NULL);
     if (vm_cgroup && container->isolation == COMPUTE_HYPERV) {
+        /* The image, while a volume was filled from it. */
+        if (target)
+            (void)umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW);
         (void)sandbox_clean(vm_cgroup, NULL, NULL);
         (void)vm_user_withdraw(container->engine->users_dir, container->vm_uid, container->id,
                                NULL);

@@ -180,14 +180,21 @@ int vm_scratch_create(const char *template_dir, const char *path, uint64_t size,
     from = open_template(template_dir, size / MIB * MIB, err);
     if (from < 0)
         return error_wrap(err, from, "template of the writable layer");
-    to = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    CLEANUP_FREE char *half = string_format("%s.new", path);
+    if (!half)
+        return error_oom(err);
+    /* What somebody who was killed left; a disk that has its name is whole. */
+    (void)unlink(half);
+    to = open(half, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (to < 0)
         return error_set_errno(err, -errno, "cannot make %s", path);
     r = copy_sparse(from, to);
     if (r == 0 && fchown(to, uid, gid) < 0)
         r = -errno;
+    if (r == 0 && renameat2(AT_FDCWD, half, AT_FDCWD, path, RENAME_NOREPLACE) < 0)
+        r = -errno;
     if (r < 0) {
-        (void)unlink(path);
+        (void)unlink(half);
         return error_set_errno(err, r, "cannot make the writable layer %s", path);
     }
     return 0;

@@ -17,7 +17,7 @@ struct error;
 /* Makes `path`, which must not exist (-EEXIST), with `size` bytes rounded down to MiB, mode 0600,
  * owned by uid:gid. Templates are made in `template_dir` when first needed; several processes may
  * do so at once. -EINVAL (class INVALID) for a size out of range, -ENOSPC. Nothing is left behind
- * on failure. */
+ * on failure, and `path` appears when it is whole; nobody else makes it at the same time. */
 int vm_scratch_create(const char *template_dir, const char *path, uint64_t size, uid_t uid,
                       gid_t gid, struct error *err);
 
