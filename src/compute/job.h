@@ -32,6 +32,7 @@ struct compute_share {
     char *source; /* path of the host; links on the way are followed when the VM starts */
     char *target; /* which of config.json's bind mounts it is the source of */
     bool read_only;
+    bool recursive; /* with what is mounted below it */
 };
 
 enum { COMPUTE_SHARES_MAX = VM_SHARES_MAX };
@@ -96,7 +97,7 @@ int compute_job_read(const char *path, struct compute_job **ret, struct error *e
 int compute_job_write(const struct compute_job *job, const char *path, struct error *err);
 /* Copies. ERROR_INVALID when there are COMPUTE_SHARES_MAX already. */
 int compute_job_add_share(struct compute_job *job, const char *source, const char *target,
-                          bool read_only, struct error *err);
+                          bool read_only, bool recursive, struct error *err);
 struct compute_job *compute_job_new(void);
 struct compute_job *compute_job_free(struct compute_job *job);
 

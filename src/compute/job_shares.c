@@ -21,7 +21,7 @@ void job_shares_free(struct compute_job *job)
 }
 
 int compute_job_add_share(struct compute_job *job, const char *source, const char *target,
-                          bool read_only, struct error *err)
+                          bool read_only, bool recursive, struct error *err)
 {
     if (job->n_shares >= COMPUTE_SHARES_MAX)
         return error_set_class(err, ERROR_INVALID,
@@ -33,7 +33,7 @@ int compute_job_add_share(struct compute_job *job, const char *source, const cha
     if (!shares)
         return error_oom(err);
     job->shares = shares;
-    shares[job->n_shares] = (struct compute_share){.read_only = read_only};
+    shares[job->n_shares] = (struct compute_share){.read_only = read_only, .recursive = recursive};
     struct compute_share *share = &shares[job->n_shares++];
     if (string_replace(&share->source, source) < 0 || string_replace(&share->target, target) < 0)
         return error_oom(err);
@@ -53,11 +53,13 @@ int job_shares_read(const json_t *json, struct compute_job *job, struct error *e
         const char *source = NULL;
         const char *target = NULL;
         bool read_only = true;
+        bool recursive = false;
 
         if ((r = json_need_string(share, "source", &source, err)) < 0 ||
             (r = json_need_string(share, "target", &target, err)) < 0 ||
             (r = json_get_bool(share, "read_only", &read_only, err)) < 0 ||
-            (r = compute_job_add_share(job, source, target, read_only, err)) < 0)
+            (r = json_get_bool(share, "recursive", &recursive, err)) < 0 ||
+            (r = compute_job_add_share(job, source, target, read_only, recursive, err)) < 0)
             return error_wrap(err, r, "share %zu", i);
     }
     return 0;
@@ -73,7 +75,8 @@ json_t *job_shares_to_json(const struct compute_job *job)
 
         if (json_put_string(share, "source", from->source) < 0 ||
             json_put_string(share, "target", from->target) < 0 ||
-            json_put_bool(share, "read_only", from->read_only) < 0) {
+            json_put_bool(share, "read_only", from->read_only) < 0 ||
+            json_put_bool(share, "recursive", from->recursive) < 0) {
             json_decref(share);
             json_decref(shares);
             return NULL;

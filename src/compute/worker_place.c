@@ -138,6 +138,7 @@ static int place_vm(struct worker *worker, struct error *err)
         (r = path_make_dirs(runtime, 0700, err)) < 0)
         return r;
     config.shares = worker_shares_mounts(worker, &config.n_shares);
+    config.shares_later = worker_shares_go_below(worker);
     if (job->users_dir) {
         r = vm_user_publish(job->users_dir, job->uid, job->id, err);
         if (r < 0)
@@ -150,6 +151,8 @@ static int place_vm(struct worker *worker, struct error *err)
     r = vm_start(&config, worker->loop, &events, &worker->vm, err);
     if (r < 0)
         return worker_template_lost(worker, err) ? 0 : r; /* it has been placed anew */
+    if ((r = worker_shares_attach_below(worker, err)) < 0)
+        return r;
     trace_now(&worker->trace, TRACE_JAIL);
     worker_set_deadline(worker, WORKER_DEADLINE_BOOT,
                         boots && job->engine == VM_ENGINE_TCG ? WORKER_BOOT_TCG_MS

@@ -3,9 +3,11 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/path.h"
 #include "base/strings.h"
 #include "compute/worker_internal.h"
 #include "sandbox/guest_shares.h"
+#include "vm/share-below.h"
 #include "vm/vm.h"
 
 #include <errno.h>
@@ -33,7 +35,9 @@ struct host_socket {
 struct worker_shares {
     struct share of[COMPUTE_SHARES_MAX];
     struct vm_share mounts[COMPUTE_SHARES_MAX];
+    struct vm_below_list below[COMPUTE_SHARES_MAX]; /* of each of the mounts */
     size_t n_mounts;
+    size_t n_below;
     struct host_socket sockets[COMPUTE_SHARES_MAX];
     size_t n_sockets;
 };
@@ -112,12 +116,23 @@ static bool find_same(const struct worker *worker, size_t i, struct share *ret)
     for (size_t k = 0; k < i; k++) {
         const struct compute_share *other = &worker->job->shares[k];
 
-        if (other->read_only == share->read_only && string_equal(other->source, share->source)) {
+        if (other->read_only == share->read_only && other->recursive == share->recursive &&
+            string_equal(other->source, share->source)) {
             *ret = worker->shares->of[k];
             return true;
         }
     }
     return false;
+}
+
+static int find_below(struct worker_shares *shares, unsigned index, struct error *err)
+{
+    const struct vm_share *share = &shares->mounts[index];
+    int r = vm_share_find_below(share->fd, share->name, &shares->below[index], err);
+
+    if (r >= 0)
+        shares->n_below += shares->below[index].n;
+    return r;
 }
 
 static int open_one(struct worker *worker, size_t i, struct error *err)
@@ -145,8 +160,10 @@ static int open_one(struct worker *worker, size_t i, struct error *err)
         of->index = (unsigned)shares->n_mounts++;
         shares->mounts[of->index] = (struct vm_share){
             .fd = TAKE_FD(fd), .name = share->source, .read_only = share->read_only};
+        if (of->kind == SHARE_DIRECTORY && share->recursive)
+            r = find_below(shares, of->index, err);
     }
-    return 0;
+    return r;
 }
 
 int worker_shares_open(struct worker *worker, struct error *err)
@@ -173,8 +190,10 @@ void worker_shares_free(struct worker *worker)
     worker->shares = NULL;
     if (!shares)
         return;
-    for (size_t i = 0; i < shares->n_mounts; i++)
+    for (size_t i = 0; i < shares->n_mounts; i++) {
         fd_close(shares->mounts[i].fd);
+        vm_below_release(&shares->below[i]);
+    }
     for (size_t i = 0; i < shares->n_sockets; i++)
         fd_close(shares->sockets[i].fd);
     free(shares);
@@ -184,6 +203,41 @@ const struct vm_share *worker_shares_mounts(const struct worker *worker, size_t 
 {
     *ret_n = worker->shares ? worker->shares->n_mounts : 0;
     return *ret_n > 0 ? worker->shares->mounts : NULL;
+}
+
+bool worker_shares_go_below(const struct worker *worker)
+{
+    return worker->shares && worker->shares->n_below > 0;
+}
+
+static int attach_one_below(struct worker *worker, unsigned index, const struct vm_below *below,
+                            struct error *err)
+{
+    const struct vm_share *top = &worker->shares->mounts[index];
+    CLEANUP_FREE char *name = path_join(top->name, below->path);
+
+    if (!name)
+        return error_oom(err);
+    const struct vm_share share = {.fd = below->fd, .name = name, .read_only = top->read_only};
+    int r = vm_attach_below(worker->vm, index, below->path, &share, err);
+    return r < 0 ? error_wrap(err, r,
+                              "'%s' (bind-recursive=disabled mounts it without what is below)",
+                              top->name)
+                 : 0;
+}
+
+int worker_shares_attach_below(struct worker *worker, struct error *err)
+{
+    struct worker_shares *shares = worker->shares;
+
+    for (size_t i = 0; shares && i < shares->n_mounts; i++)
+        for (size_t k = 0; k < shares->below[i].n; k++) {
+            int r = attach_one_below(worker, (unsigned)i, &shares->below[i].items[k], err);
+
+            if (r < 0)
+                return r;
+        }
+    return 0;
 }
 
 int worker_shares_attach(struct worker *worker, struct error *err)
@@ -197,7 +251,7 @@ int worker_shares_attach(struct worker *worker, struct error *err)
         if (r < 0)
             return r;
     }
-    return 0;
+    return worker_shares_attach_below(worker, err);
 }
 
 int worker_shares_socket(const struct worker *worker, int index, const char **ret_name)

@@ -14,6 +14,7 @@
 #define HULL_COMPUTE_WORKER_SHARES_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct error;
@@ -25,10 +26,14 @@ struct worker;
 int worker_shares_open(struct worker *worker, struct error *err);
 void worker_shares_free(struct worker *worker);
 
-/* Those that are mounts in the jail, in the order of their index; NULL when there are none.
+/* Those that become mounts in the jail, in the order of their index; NULL when there are none.
  * Borrowed until worker_shares_free(). */
 const struct vm_share *worker_shares_mounts(const struct worker *worker, size_t *ret_n);
-/* Puts them into the jail of worker->vm, which was started with `shares_later`. */
+/* Is something mounted below them on the host? Then the VM is to be started with `shares_later`,
+ * and after that */
+bool worker_shares_go_below(const struct worker *worker);
+int worker_shares_attach_below(struct worker *worker, struct error *err);
+/* Puts all of them into the jail of worker->vm, which was started with `shares_later`. */
 int worker_shares_attach(struct worker *worker, struct error *err);
 
 /* Adds `shares` and `sockets` to a request. */

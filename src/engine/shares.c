@@ -73,8 +73,10 @@ int engine_shares_add(const struct container *container, struct compute_job *job
     json_array_foreach (container->mount_points, i, point) {
         if (!needs_share(point))
             continue;
+        const char *options = text_of(json_object_get(point, "hull"), "options");
         int r = compute_job_add_share(job, text_of(point, "Source"), text_of(point, "Destination"),
-                                      !json_is_true(json_object_get(point, "RW")), err);
+                                      !json_is_true(json_object_get(point, "RW")),
+                                      string_starts_with(options, "rbind"), err);
         if (r < 0)
             return r;
     }

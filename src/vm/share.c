@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <linux/mount.h>
 #include <sched.h>
 #include <signal.h>
@@ -158,17 +159,38 @@ static int make_target(enum vm_share_kind kind, const char *path, const char *ta
 /* In the child, whose root becomes the jail's. That belongs to the host's root and the VMM cannot
  * write there, so that there is nothing in it to be fooled by. */
 static int attach_inside(int pidfd, int mount, enum vm_share_kind kind, const char *path,
-                         const char *target)
+                         const char *target, bool make)
 {
     int r;
 
     if (setns(pidfd, CLONE_NEWNS) < 0 || chdir("/") < 0)
         return -errno;
     umask(0);
-    r = make_target(kind, path, target);
+    r = make ? make_target(kind, path, target) : 0;
     if (r == 0 && syscall(SYS_move_mount, mount, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0)
         r = -errno;
     return r;
+}
+
+static int attach(int pidfd, int mount, enum vm_share_kind kind, const char *path,
+                  const char *target, bool make, struct error *err)
+{
+    int status = 0;
+    pid_t pid;
+    int r;
+
+    /* Not fork(): setns(2) wants a process that shares nothing and the child does system calls
+     * only; handlers of the C library have no business there. */
+    pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (pid == 0)
+        _exit(-attach_inside(pidfd, mount, kind, path, target, make));
+    if (pid < 0)
+        return error_set_errno(err, -errno, "cannot enter a utility VM's jail");
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return error_set_errno(err, -errno, "cannot enter a utility VM's jail");
+    r = WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
+    return r < 0 ? error_set_errno(err, r, "cannot attach %s in a utility VM's jail", target) : 0;
 }
 
 int vm_share_attach(int pidfd, int mount, enum vm_share_kind kind, unsigned index,
@@ -176,21 +198,20 @@ int vm_share_attach(int pidfd, int mount, enum vm_share_kind kind, unsigned inde
 {
     char path[64];
     char target[64];
-    int status = 0;
-    pid_t pid;
-    int r;
 
     vm_share_path(kind, index, path, target, sizeof(path));
-    /* Not fork(): setns(2) wants a process that shares nothing and the child does system calls
-     * only; handlers of the C library have no business there. */
-    pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-    if (pid == 0)
-        _exit(-attach_inside(pidfd, mount, kind, path, target));
-    if (pid < 0)
-        return error_set_errno(err, -errno, "cannot enter a utility VM's jail");
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return error_set_errno(err, -errno, "cannot enter a utility VM's jail");
-    r = WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
-    return r < 0 ? error_set_errno(err, r, "cannot attach %s in a utility VM's jail", path) : 0;
+    return attach(pidfd, mount, kind, path, target, true, err);
+}
+
+/* The share's own mount follows no links (nosymfollow), so the path leads nowhere else. */
+int vm_share_attach_below(int pidfd, int mount, unsigned index, const char *path, struct error *err)
+{
+    char top[64];
+    char file[64];
+    char target[PATH_MAX];
+
+    vm_share_path(VM_SHARE_DIRECTORY, index, top, file, sizeof(top));
+    if (snprintf(target, sizeof(target), "%s/%s", top, path) >= (int)sizeof(target))
+        return error_set(err, -ENAMETOOLONG, "cannot share %s: its path is too long", path);
+    return attach(pidfd, mount, VM_SHARE_DIRECTORY, top, target, false, err);
 }

@@ -47,4 +47,9 @@ void vm_share_path(enum vm_share_kind kind, unsigned index, char *path, char *ta
 int vm_share_attach(int pidfd, int mount, enum vm_share_kind kind, unsigned index,
                     struct error *err);
 
+/* The same for what is mounted on the host below the directory of a share that is attached already:
+ * `path` is relative to that, and what is mounted there is covered. */
+int vm_share_attach_below(int pidfd, int mount, unsigned index, const char *path,
+                          struct error *err);
+
 #endif

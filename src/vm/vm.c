@@ -637,6 +637,19 @@ int vm_attach_disk(struct vm *vm, unsigned index, const struct vm_share *disk, s
     return attach(vm, index, disk, true, NULL, err);
 }
 
+int vm_attach_below(struct vm *vm, unsigned index, const char *path, const struct vm_share *share,
+                    struct error *err)
+{
+    enum vm_share_kind kind;
+
+    if (vm->user_namespace < 0 || index >= VM_SHARES_MAX || vm->process.pid <= 0)
+        return error_set(err, -EOPNOTSUPP, "cannot share %s with a utility VM", share->name);
+    CLEANUP_CLOSE int mount = vm_share_mount(share, vm->user_namespace, &kind, err);
+    if (mount < 0)
+        return mount;
+    return vm_share_attach_below(vm->process.pidfd, mount, index, path, err);
+}
+
 struct vm *vm_free(struct vm *vm)
 {
     if (!vm)

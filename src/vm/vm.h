@@ -139,6 +139,10 @@ int vm_open_management(const struct vm *vm, struct error *err);
 int vm_attach_share(struct vm *vm, unsigned index, const struct vm_share *share,
                     enum vm_share_kind *ret_kind, struct error *err);
 int vm_attach_disk(struct vm *vm, unsigned index, const struct vm_share *disk, struct error *err);
+/* What is mounted below the directory of share `index` on the host (vm/share-below.h), at `path`
+ * relative to it. */
+int vm_attach_below(struct vm *vm, unsigned index, const char *path, const struct vm_share *share,
+                    struct error *err);
 
 /* Can a VM of this engine be started as `pooled`? */
 bool vm_can_pool(enum vm_engine engine);

@@ -22,6 +22,7 @@ setup() {
 teardown() {
         load ../lib
         remove_all
+        umount -R -l "$HULL_WORLD/below/one two" 2>/dev/null || true
         docker volume ls -q | xargs -r timeout 60 "$HULL_CLIENT" volume rm -f >/dev/null
 }
 
@@ -194,6 +195,23 @@ volumes() { docker volume ls -q | sort | xargs; }
         # What was written and not read back is there when the container has ended.
         nano -v "$d:/a" hull/nano sh -c 'echo last >/a/last; exec 3>/a/open; echo open >&3; kill -9 $$' || true
         eq "last open" "$(cat "$d/last" "$d/open" | xargs)"
+}
+
+@test "what is mounted below a directory of the host is there, too" {
+        local d=$HULL_WORLD/below
+        mkdir -p "$d/one two"
+        mount -t tmpfs tmpfs "$d/one two"
+        mkdir "$d/one two/three"
+        mount -t tmpfs tmpfs "$d/one two/three"
+        touch "$d/one two/first" "$d/one two/three/second"
+        eq "first three second" "$(nano -v "$d:/a" hull/nano sh -c 'ls -A "/a/one two" "/a/one two/three" | grep -v :; echo x >"/a/one two/three/made"; chown 5:6 "/a/one two/three/made"' | xargs)"
+        eq "x 5 6" "$(cat "$d/one two/three/made") $(stat -c '%u %g' "$d/one two/three/made")"
+        if [[ $HULL_ISOLATION == hyperv ]]; then
+                # Read-only as a whole, which docker's old way in process isolation is not.
+                exits 1 nano -v "$d:/a:ro" hull/nano touch "/a/one two/three/x"
+        fi
+        umount -R "$d/one two"
+        rm -r --one-file-system "$d"
 }
 
 @test "a single file: its content, and not what takes its name" {

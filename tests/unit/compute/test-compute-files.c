@@ -71,8 +71,8 @@ static struct compute_job *sample_job(enum compute_isolation isolation)
     job->cpus = 1.5;
     job->uid = 700001;
     job->uml_kernel = strdup("/lib/hull/linux");
-    assert_int_equal(compute_job_add_share(job, "/data", "/a", true, NULL), 0);
-    assert_int_equal(compute_job_add_share(job, "/run/x.sock", "/b", false, NULL), 0);
+    assert_int_equal(compute_job_add_share(job, "/data", "/a", true, true, NULL), 0);
+    assert_int_equal(compute_job_add_share(job, "/run/x.sock", "/b", false, false, NULL), 0);
     return job;
 }
 
@@ -109,6 +109,7 @@ static void test_job_round_trip(void **state)
     assert_string_equal(back->shares[0].source, "/data");
     assert_string_equal(back->shares[0].target, "/a");
     assert_true(back->shares[0].read_only);
+    assert_true(back->shares[0].recursive);
     assert_string_equal(back->shares[1].source, "/run/x.sock");
     assert_false(back->shares[1].read_only);
     compute_job_free(job);

@@ -167,8 +167,8 @@ static int set_up(void **state)
     worker->job = compute_job_new();
     worker->job->isolation = COMPUTE_HYPERV;
     worker->job->engine = VM_ENGINE_UML;
-    assert_int_equal(compute_job_add_share(worker->job, directory, "/d", false, NULL), 0);
-    assert_int_equal(compute_job_add_share(worker->job, path, "/s", false, NULL), 0);
+    assert_int_equal(compute_job_add_share(worker->job, directory, "/d", false, false, NULL), 0);
+    assert_int_equal(compute_job_add_share(worker->job, path, "/s", false, false, NULL), 0);
     if (worker_shares_open(worker, &error) < 0)
         fail_msg("%s", error.message);
     world->answers = true;
@@ -250,13 +250,13 @@ static void test_what_is_gone_or_no_share(void **state)
 
     (void)world;
     (void)snprintf(path, sizeof(path), "%s/gone", directory);
-    assert_int_equal(compute_job_add_share(other.job, path, "/a", false, NULL), 0);
+    assert_int_equal(compute_job_add_share(other.job, path, "/a", false, false, NULL), 0);
     assert_int_equal(worker_shares_open(&other, &error), -EINVAL);
     assert_non_null(strstr(error.message, "which is to be mounted on '/a', does not exist"));
     assert_null(other.shares);
     compute_job_free(other.job);
     other.job = compute_job_new();
-    assert_int_equal(compute_job_add_share(other.job, "/dev/null", "/a", false, NULL), 0);
+    assert_int_equal(compute_job_add_share(other.job, "/dev/null", "/a", false, false, NULL), 0);
     assert_int_equal(worker_shares_open(&other, &error), -EINVAL);
     assert_non_null(strstr(error.message, "is a device of the host"));
     compute_job_free(other.job);
