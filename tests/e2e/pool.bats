@@ -127,7 +127,8 @@ start_pooled() {
         local id
         id=$(pool_ids)
         kill -KILL "$(pool_vmm "$id")"
-        other() { ready && [[ $(pool_ids) != "$id" ]]; }
+        # For a moment both are true of the old one: it is counted, and has no folder any more.
+        other() { [[ $(pool_ids) =~ ^[0-9a-f]{64}$ && $(pool_ids) != "$id" ]] && ready; }
         eventually 20 other
         eq "" "$(find /sys/fs/cgroup -name "*$id*" 2>/dev/null)"
         # And one whose worker ends.
