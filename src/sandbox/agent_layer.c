@@ -224,6 +224,7 @@ static int read_task(struct agent *agent, const json_t *request, struct layer_ta
     task->slots = (uint32_t)slots;
     task->slot_size = (uint32_t)slot_size;
     task->max_bytes = (uint64_t)max_bytes;
+    task->is_guest = agent->is_guest;
     return read_paths(agent, request, task, err);
 }
 

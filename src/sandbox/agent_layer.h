@@ -14,7 +14,9 @@
  * both agents are the host's, which fill a disk that no VM has had, one reads the other's files.
  *
  * What comes out of a VM is hostile. The receiver copies a slot into memory of its own before it
- * looks at it, and then it is an archive like any other (tree-extract.h). */
+ * looks at it, and then it is an archive like any other (tree-extract.h). On the host it does so in
+ * a mount namespace with nothing else in it (agent_layer_jail.c), and makes no more than the
+ * guest's disk can hold. */
 #ifndef HULL_SANDBOX_AGENT_LAYER_H
 #define HULL_SANDBOX_AGENT_LAYER_H
 
@@ -39,7 +41,8 @@ struct layer_task {
     uint32_t slot_size;
     enum tree_content content;
     char *source;       /* receiver: where the content is, unless it is in the archive */
-    uint64_t max_bytes; /* of content that is received; 0: no limit */
+    uint64_t max_bytes; /* receiver: size of the disk that what comes was on; 0: no limit */
+    bool is_guest;      /* this kernel is the VM's: nothing of the host's is there to be hidden */
 };
 
 /* agent -> child: fill this slot, or take `length` bytes from it (0: that was all). */
@@ -58,6 +61,11 @@ struct layer_reply {
     uint64_t bytes;
     struct error error;
 };
+
+/* agent_layer_jail.c: leaves everything but the directory behind, and returns that (O_PATH). Then,
+ * with no_new_privs: all system calls that files do not need. */
+int agent_layer_enter(const char *directory, struct error *err);
+int agent_layer_filter(struct error *err);
 
 /* Does it and ends. port: its end of a SOCK_SEQPACKET pair. */
 _Noreturn void agent_layer_child(const struct layer_task *task, int port);

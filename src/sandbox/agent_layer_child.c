@@ -22,9 +22,14 @@
 
 enum { FD_PORT = 3, FD_FIRST_FREE = 4 };
 
+/* mke2fs.conf(5): the fewest bytes of a disk for each inode of it. The names of hard links are
+ * charged as bytes. */
+enum { INODE_RATIO_MIN = 4096, ENTRIES_SPARE = 64 * 1024, BYTES_SPARE = 16 * 1024 * 1024 };
+
 struct port {
     const struct layer_task *task;
     int ring;
+    int content;   /* receiver: the source, or -EBADF */
     char *slot;    /* a copy of the slot at hand, aligned */
     size_t length; /* receiver: bytes in it that ... */
     size_t used;   /* ... the reader has taken */
@@ -145,29 +150,36 @@ static ssize_t receive_bytes(void *data, void *bytes, size_t size, struct error 
     return (ssize_t)n;
 }
 
+/* Content, a block for each inode, and attributes, whose blocks inodes may share. */
+static void set_limits(const struct layer_task *task, struct tree_extract_options *options)
+{
+    uint64_t size = task->max_bytes;
+
+    if (size == 0 || size > INT64_MAX / 3)
+        return;
+    options->max_bytes = size + size + size / 2 + BYTES_SPARE;
+    options->max_entries = size / INODE_RATIO_MIN + ENTRIES_SPARE;
+}
+
 /* On disk before it is said to be there: no other write of it is waited for. */
 static int receive_layer(struct port *port, int root_fd, struct error *err)
 {
     const struct layer_task *task = port->task;
     struct tree_extract_options options = {
-        .flags = TREE_EXTRACT_RAW, .max_bytes = task->max_bytes, .content = task->content};
+        .flags = TREE_EXTRACT_RAW, .content = task->content, .content_fd = port->content};
     const struct tar_source source = {.read = receive_bytes, .data = port};
     struct tree_extract_result result = {0};
-    CLEANUP_CLOSE int content = -EBADF;
-    CLEANUP_CLOSE int fd = -EBADF;
+    /* Before anything is written: it is told of what fails from then on (syncfs(2)). */
+    CLEANUP_CLOSE int fd = openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int r;
 
-    if (task->content != TREE_CONTENT_HERE) {
-        content = open(task->source, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-        if (content < 0)
-            return error_set_errno(err, -errno, "cannot open %s", task->source);
-        options.content_fd = content;
-    }
+    if (fd < 0)
+        return error_set_errno(err, -errno, "cannot open the layer");
+    set_limits(task, &options);
     r = tree_extract(root_fd, "/", &options, &source, &result, err);
     if (r < 0)
         return r;
-    fd = openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || syncfs(fd) < 0)
+    if (syncfs(fd) < 0)
         return error_set_errno(err, -errno, "cannot write the layer to disk");
     while (!port->ended) /* it had nothing more to say */
         if ((r = take_slot(port, err)) < 0)
@@ -191,22 +203,40 @@ static int open_ring(const char *path, struct error *err)
     return fd;
 }
 
+static int open_layer(const struct layer_task *task, struct error *err)
+{
+    int fd;
+
+    if (!task->is_guest)
+        return agent_layer_enter(task->directory, err);
+    fd = open(task->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? error_set_errno(err, -errno, "cannot open %s", task->directory) : fd;
+}
+
 static int run(const struct layer_task *task, struct error *err)
 {
-    struct port port = {.task = task};
-    CLEANUP_CLOSE int root_fd = open(task->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct port port = {.task = task, .content = -EBADF};
+    CLEANUP_CLOSE int root_fd = -EBADF;
     void *slot = NULL;
     int r;
 
-    if (root_fd < 0)
-        return error_set_errno(err, -errno, "cannot open %s", task->directory);
     port.ring = open_ring(task->ring, err);
     if (port.ring < 0)
         return port.ring;
+    if (task->receive && task->content != TREE_CONTENT_HERE) {
+        port.content = open(task->source, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        if (port.content < 0)
+            return error_set_errno(err, -errno, "cannot open %s", task->source);
+    }
+    root_fd = open_layer(task, err);
+    if (root_fd < 0)
+        return root_fd;
     if (posix_memalign(&slot, LAYER_SLOT_ALIGN, task->slot_size) != 0)
         return error_oom(err);
     port.slot = memset(slot, 0, task->slot_size);
     r = agent_archive_confine(true, err);
+    if (r == 0 && !task->is_guest)
+        r = agent_layer_filter(err);
     if (r == 0)
         r = task->receive ? receive_layer(&port, root_fd, err) : send_layer(&port, root_fd, err);
     free(slot);

@@ -29,8 +29,9 @@ struct extraction {
     struct tar_reader *tar;
     struct tree_times times;
     struct tree_extract_result result;
-    bool has_acls; /* a directory may hand ACLs down to what is made in it */
-    bool refused;  /* with docker's own words, which say where */
+    uint64_t charged; /* against max_bytes */
+    bool has_acls;    /* a directory may hand ACLs down to what is made in it */
+    bool refused;     /* with docker's own words, which say where */
     /* The directory of the last member: the next is mostly in the same. It is inside the root
      * wherever it may have been moved since. */
     int parent_fd;
@@ -136,6 +137,32 @@ static int clear_way(struct extraction *extraction, const struct place *place, b
 
 /* --- making --- */
 
+static int charge(struct extraction *extraction, uint64_t bytes, struct error *err)
+{
+    uint64_t max = extraction->options->max_bytes;
+
+    if (max > 0 && bytes > max - extraction->charged)
+        return error_set_class(err, ERROR_INVALID, "archive has more than %llu bytes",
+                               (unsigned long long)max);
+    extraction->charged += bytes;
+    return 0;
+}
+
+static int charge_entry(struct extraction *extraction, const struct tar_entry *entry,
+                        struct error *err)
+{
+    uint64_t bytes = entry->type == TAR_HARDLINK ? strlen(entry->path) : TREE_ENTRY_COST;
+
+    if (!extraction->raw)
+        return 0;
+    if (entry->target)
+        bytes += strlen(entry->target);
+    for (size_t i = 0; i < entry->n_xattrs; i++)
+        if (!string_equal(entry->xattrs[i].name, TREE_CONTENT_XATTR))
+            bytes += strlen(entry->xattrs[i].name) + entry->xattrs[i].size;
+    return charge(extraction, bytes, err);
+}
+
 static int write_at(int fd, const char *bytes, size_t length, int64_t offset)
 {
     while (length > 0) {
@@ -157,7 +184,7 @@ static int fetch_content(struct extraction *extraction, int fd, struct tar_entry
                          struct error *err)
 {
     const struct tree_extract_options *options = extraction->options;
-    uint64_t rest = options->max_bytes ? options->max_bytes - extraction->result.bytes : UINT64_MAX;
+    uint64_t rest = options->max_bytes ? options->max_bytes - extraction->charged : UINT64_MAX;
     uint64_t bytes = 0;
     int r;
 
@@ -165,13 +192,14 @@ static int fetch_content(struct extraction *extraction, int fd, struct tar_entry
         return 0;
     r = tree_content_fetch(fd, options->content, options->content_fd, entry, rest, &bytes, err);
     extraction->result.bytes += bytes;
+    if (r >= 0)
+        extraction->charged += bytes;
     return r;
 }
 
 static int write_content(struct extraction *extraction, int fd, struct tar_entry *entry,
                          struct error *err)
 {
-    uint64_t max = extraction->options->max_bytes;
     const void *bytes;
     size_t length;
     int64_t offset;
@@ -180,10 +208,10 @@ static int write_content(struct extraction *extraction, int fd, struct tar_entry
     if (r < 0)
         return r;
     while ((r = tar_reader_data(extraction->tar, &bytes, &length, &offset, err)) > 0) {
+        r = charge(extraction, length, err);
+        if (r < 0)
+            return r;
         extraction->result.bytes += length;
-        if (max > 0 && extraction->result.bytes > max)
-            return error_set_class(err, ERROR_INVALID, "archive has more than %llu bytes",
-                                   (unsigned long long)max);
         r = write_at(fd, bytes, length, offset);
         if (r < 0)
             return cannot(err, r, "write");
@@ -466,7 +494,9 @@ static int extract_all(struct extraction *extraction, struct error *err)
             return error_set_class(err, ERROR_INVALID,
                                    "archive has more than %llu members, '%.512s' is one too many",
                                    (unsigned long long)max, entry.path);
-        r = extract_entry(extraction, &entry, err);
+        r = charge_entry(extraction, &entry, err);
+        if (r == 0)
+            r = extract_entry(extraction, &entry, err);
         if (r < 0)
             return r;
     }

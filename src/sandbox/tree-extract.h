@@ -30,6 +30,7 @@ struct tar_source;
 
 enum {
     TREE_ENTRIES_MAX = 16 * 1000 * 1000, /* of one archive, when the caller has no limit */
+    TREE_ENTRY_COST = 4096,              /* bytes that a member takes by being there */
     TREE_TRAILER_MAX = 16 * 1024 * 1024, /* bytes after the archive's end that are read */
 };
 
@@ -60,7 +61,10 @@ struct tree_extract_options {
     enum tree_content content;
     int content_fd;
     uint64_t max_entries; /* 0: TREE_ENTRIES_MAX */
-    uint64_t max_bytes;   /* of content written; 0: no limit of ours */
+    /* Of content written; with TREE_EXTRACT_RAW also TREE_ENTRY_COST for each member but hard
+     * links, and its attributes' and the target's, or a hard link's, length. 0: no limit of ours.
+     */
+    uint64_t max_bytes;
 };
 
 struct tree_extract_result {

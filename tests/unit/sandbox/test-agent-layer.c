@@ -349,7 +349,7 @@ static void test_pieces_of_an_image(void **state)
     struct error error = ERROR_INIT;
 
     need_root(state);
-    if (extract_pieces(*state, pieces, sizeof(pieces), 8, &error) < 0)
+    if (extract_pieces(*state, pieces, sizeof(pieces), TREE_ENTRY_COST + 8, &error) < 0)
         fail_msg("%s", error.message);
     CLEANUP_FREE char *path = scratch_path(*state, "to/f");
     CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -379,8 +379,9 @@ static void test_pieces_that_are_not_there(void **state)
     /* Half a piece; and more than there may be. */
     assert_int_equal(extract_pieces(*state, wrong[0], 23, 0, NULL), -EINVAL);
     const struct tree_piece good = {0, htole64(20), 0};
-    assert_int_equal(extract_pieces(*state, &good, sizeof(good), 19, NULL), -EINVAL);
-    assert_int_equal(extract_pieces(*state, &good, sizeof(good), 20, NULL), 0);
+    assert_int_equal(extract_pieces(*state, &good, sizeof(good), TREE_ENTRY_COST + 19, NULL),
+                     -EINVAL);
+    assert_int_equal(extract_pieces(*state, &good, sizeof(good), TREE_ENTRY_COST + 20, NULL), 0);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, scratch_setup, scratch_teardown)
