@@ -16,9 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         "aux",
         "-el",
         "-eF",
-        "-o "
-        "pid,ppid,user,uid,gid,state,stat,tty,time,etime,etimes,start,lstart,pcpu,pmem,c,rss,vsz",
-        "-o pid,comm,cmd,args,nice,pri,nlwp,cputime,bsdtime,stime,sz,psr,flags,sid,pgid",
+        "-o pid,ppid,user,uid,gid,state,stat,tty,time,etime,etimes,start,lstart,pcpu,pmem,c,rss",
+        "-o vsz,pid,comm,cmd,args,nice,pri,nlwp,cputime,bsdtime,stime,sz,psr,flags,sid,pgid",
     };
     CLEANUP_JSON json_t *processes = NULL;
     CLEANUP_JSON json_t *top = NULL;

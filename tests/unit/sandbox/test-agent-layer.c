@@ -148,6 +148,11 @@ static int64_t answered_length(const struct peer *peer)
     return json_integer_value(json_object_get(peer->answer, "length"));
 }
 
+static void make_directory(void *state, const char *name)
+{
+    fd_close(scratch_make(state, name));
+}
+
 static void make_ring(void *state)
 {
     CLEANUP_FREE char *path = scratch_path(state, "ring");
@@ -249,7 +254,7 @@ static void test_what_comes_is_no_archive(void **state)
     char garbage[SLOT_SIZE];
 
     need_root(state);
-    CLEANUP_CLOSE int to = scratch_make(*state, "to");
+    make_directory(*state, "to");
     CLEANUP_FREE char *path = scratch_path(*state, "ring");
     make_ring(*state);
     CLEANUP_CLOSE int ring = open(path, O_RDWR | O_CLOEXEC);
@@ -270,7 +275,7 @@ static void test_an_archive_without_its_end(void **state)
     struct peer receiver;
 
     need_root(state);
-    CLEANUP_CLOSE int to = scratch_make(*state, "to");
+    make_directory(*state, "to");
     make_ring(*state);
     begin(&receiver);
     assert_int_equal(call(&receiver, "layer", layer(*state, "to", true, "")), 0);
@@ -283,7 +288,7 @@ static void test_wrong_requests(void **state)
     struct peer peer;
 
     need_root(state);
-    CLEANUP_CLOSE int from = scratch_make(*state, "from");
+    make_directory(*state, "from");
     make_ring(*state);
     begin(&peer);
     assert_true(slot(&peer, 0, 0) < 0);

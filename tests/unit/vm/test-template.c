@@ -275,9 +275,10 @@ static void test_a_damaged_state(void **state)
     CLEANUP_CLOSE int memory = -EBADF;
     CLEANUP_CLOSE int damaged = -EBADF;
     struct vm_template template;
-    CLEANUP_FREE char *path = state_path(fixture);
+    CLEANUP_FREE char *path = NULL;
 
     use_tcg(fixture);
+    path = state_path(fixture);
     fixture_write(path, "no state of any machine");
     damaged = open(path, O_RDONLY | O_CLOEXEC);
     memory = vm_template_new_memory(&fixture->config, &fixture->error);
