@@ -707,8 +707,8 @@ const struct attack attacks[] = {
     ROW(AT_OP, "archive-read", archive_pax),
     ROW(AT_OP, "archive-read", archive_garbage),
     ROW(AT_OP, "archive-read", archive_no_end),
-    ROW(AT_OP, "changes", changes_garbage),
-    ROW(AT_OP, "changes", changes_no_nul),
+    ROW(AT_CREDIT, "changes", changes_garbage),
+    ROW(AT_CREDIT, "changes", changes_no_nul),
     {.name = NULL},
 #undef ROW
 #undef TEXT

@@ -157,6 +157,10 @@ static void serve(struct guest *guest, const json_t *request)
         strike(guest, id, request);
         return;
     }
+    if (now && attack->time == AT_CREDIT) {
+        guest->due = id;
+        return;
+    }
     put_answer(guest, id, answer_of(op));
     if (now)
         strike(guest, id, request);
@@ -171,6 +175,14 @@ static void take_frame(struct guest *guest, const uint8_t *header, const char *p
     static char *text;
     static size_t used;
 
+    uint32_t channel = (uint32_t)header[4] << 24 | (uint32_t)header[5] << 16 |
+                       (uint32_t)header[6] << 8 | header[7];
+    if (header[0] == CREDIT && guest->due && channel == guest->stream) {
+        json_int_t due = guest->due;
+
+        guest->due = 0;
+        strike(guest, due, NULL);
+    }
     if (header[0] != CONTROL)
         return;
     text = realloc(text, used + length);

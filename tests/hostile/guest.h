@@ -23,16 +23,18 @@ struct guest {
     uint32_t out; /* the container's stdout, stderr, stdin, when it was created; 0: none */
     uint32_t err;
     uint32_t in;
+    json_int_t due;  /* request whose attack waits for credit; 0: none */
     uint32_t stream; /* of the last request with streams: stdout, or else stdin */
 };
 
-/* When it attacks. Instead of its part in the protocol where `instead`, or before it. */
-enum attack_time { AT_BIRTH, AT_READY, AT_OP, AFTER_OP };
+/* When it attacks: before its hello or after it; in place of the answer to `op`, at once or when
+ * the host has granted credit for its stream; after that answer. */
+enum attack_time { AT_BIRTH, AT_READY, AT_OP, AT_CREDIT, AFTER_OP };
 
 struct attack {
     const char *name;
     enum attack_time time;
-    const char *op;   /* AT_OP, AFTER_OP */
+    const char *op;   /* AT_OP, AT_CREDIT, AFTER_OP */
     const char *text; /* a message that it sends; else: */
     void (*run)(struct guest *guest, json_int_t id, const json_t *request);
 };
