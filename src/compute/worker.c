@@ -1,5 +1,6 @@
 #include "compute/worker.h"
 
+#include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/json.h"
@@ -12,11 +13,15 @@
 #include "vm/vm.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+enum { IO_MAX = 4096 }; /* of /proc/PID/io */
 
 /* docker's exit codes for a program that could not be started. */
 enum { CODE_NOT_FOUND = 127, CODE_NOT_EXECUTABLE = 126, CODE_NOT_STARTED = 128, CODE_LOST = 137 };
@@ -46,6 +51,46 @@ void worker_note(struct worker *worker, const char *format, ...)
 }
 
 /* --- deadlines --- */
+
+/* What the VMM has written so far; a guest that unmounts writes what it has not yet. */
+static uint64_t vmm_written(const struct worker *worker)
+{
+    CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(IO_MAX);
+    static const char name[] = "wchar: ";
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/io", (int)vm_pid(worker->vm));
+    if (file_read(AT_FDCWD, path, &text, NULL) < 0)
+        return 0;
+    const char *line = strstr(buffer_string(&text), name);
+    return line ? strtoull(line + sizeof(name) - 1, NULL, 10) : 0;
+}
+
+/* What is in the host's page cache is safe; what the guest still holds would be lost. */
+static bool goes_on_writing(struct worker *worker)
+{
+    uint64_t before = worker->written;
+
+    if (!worker->vm || worker->vm_ended || ++worker->power_off_rounds > WORKER_POWER_OFF_ROUNDS)
+        return false;
+    worker->written = vmm_written(worker);
+    return worker->written > before;
+}
+
+static void power_off_passed(struct worker *worker)
+{
+    if (worker->status == WORKER_ENDING && goes_on_writing(worker)) {
+        worker_set_deadline(worker, WORKER_DEADLINE_POWER_OFF, WORKER_POWER_OFF_MS);
+        return;
+    }
+    worker_note(worker, "the utility VM did not power off in time and is killed");
+    if (worker->job->convert) /* perhaps not all that it received is on its disk */
+        worker_convert_vm_ended(worker, false, "it did not power off in time");
+    if (worker->vm)
+        vm_kill(worker->vm, "did not power off in time");
+    worker_lose(worker, &worker->lost); /* it had only closed its link */
+    worker->finishing = true;
+}
 
 static void deadline_passed(struct loop_source *source, uint32_t events)
 {
@@ -80,13 +125,7 @@ static void deadline_passed(struct loop_source *source, uint32_t events)
         worker_convert_stalled(worker);
         break;
     case WORKER_DEADLINE_POWER_OFF:
-        worker_note(worker, "the utility VM did not power off in time and is killed");
-        if (worker->job->convert) /* perhaps not all that it received is on its disk */
-            worker_convert_vm_ended(worker, false, "it did not power off in time");
-        if (worker->vm)
-            vm_kill(worker->vm, "did not power off in time");
-        worker_lose(worker, &worker->lost); /* it had only closed its link */
-        worker->finishing = true;
+        power_off_passed(worker);
         break;
     case WORKER_DEADLINE_DRAIN:
         worker->done = true;
@@ -231,6 +270,7 @@ void worker_begin_end(struct worker *worker)
         worker->finishing = true;
         return;
     }
+    worker->written = vmm_written(worker);
     worker_set_deadline(worker, WORKER_DEADLINE_POWER_OFF, WORKER_POWER_OFF_MS);
 }
 

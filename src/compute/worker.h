@@ -50,7 +50,8 @@ enum {
     WORKER_FILES_IDLE_MS = 5 * 1000, /* docker cp makes several requests */
     WORKER_BOOT_MS = 30 * 1000,
     WORKER_BOOT_TCG_MS = 90 * 1000,
-    WORKER_POWER_OFF_MS = 10 * 1000,
+    WORKER_POWER_OFF_MS = 10 * 1000, /* in which the VMM writes nothing */
+    WORKER_POWER_OFF_ROUNDS = 90,    /* of these at most */
     WORKER_DRAIN_MS = 10 * 1000,
     WORKER_STALL_MS =
         10 * 1000, /* a client that reads nothing after the container's end is dropped */

@@ -222,6 +222,7 @@ static void limit_forward(struct forward *forward, const char *op, const json_t 
     struct worker *worker = forward->worker;
     bool signal = string_equal(op, "signal");
     unsigned ms = worker_patience(worker, signal ? WORKER_SIGNAL_MS : WORKER_ANSWER_MS);
+    unsigned stall = worker->stall_timer.loop ? WORKER_STALL_MS : 0; /* its output holds it up */
 
     if (!worker->vm || string_starts_with(op, "archive-") || string_equal(op, "changes"))
         return;
@@ -229,7 +230,7 @@ static void limit_forward(struct forward *forward, const char *op, const json_t 
         (void)loop_timer_set(&forward->timer, ms);
     if (signal && json_integer_value(json_object_get(request, "signal")) == SIGKILL &&
         string_is_empty(json_string_value(json_object_get(request, "exec"))))
-        worker_set_deadline(worker, WORKER_DEADLINE_KILL, ms);
+        worker_set_deadline(worker, WORKER_DEADLINE_KILL, ms + stall);
 }
 
 /* It may have ended already, if the guest is to be believed. */

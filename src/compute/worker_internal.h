@@ -89,6 +89,9 @@ struct worker {
     struct worker_shares *shares;
     struct worker_proxies *proxies;
     bool vm_ended;
+    bool ended;       /* the container's program has; its exit is told after its output */
+    uint64_t written; /* bytes by the VMM, when it was last asked */
+    unsigned power_off_rounds;
     bool discarded;              /* the VM was not to write what it had left */
     struct vm_template template; /* descriptors, while `from_template` */
     bool from_template;          /* the VM was made from one and has not got its disks yet */

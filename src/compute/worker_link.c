@@ -401,6 +401,19 @@ static void stalled(struct loop_source *source, uint32_t events)
     worker_drop_stalled(worker);
 }
 
+/* The program has ended; its exit is told when its output is read. Once, whatever the guest says.
+ */
+static void handle_ended(struct worker *worker)
+{
+    worker->ended = true;
+    if (loop_add_timer(worker->loop, &worker->stall_timer, stalled, worker) < 0)
+        return;
+    (void)loop_timer_set(&worker->stall_timer, WORKER_STALL_MS);
+    if (worker->deadline == WORKER_DEADLINE_KILL)
+        worker_set_deadline(worker, WORKER_DEADLINE_KILL,
+                            WORKER_STALL_MS + worker_patience(worker, WORKER_SIGNAL_MS));
+}
+
 static void handle_event(struct wire_connection *connection, const char *name, json_t *event,
                          void *data)
 {
@@ -413,9 +426,8 @@ static void handle_event(struct wire_connection *connection, const char *name, j
         handle_exit(worker, event);
     } else if (string_equal(name, "ended")) {
         text = json_string_value(json_object_get(event, "exec"));
-        if (string_is_empty(text) && !worker->stall_timer.loop &&
-            loop_add_timer(worker->loop, &worker->stall_timer, stalled, worker) >= 0)
-            (void)loop_timer_set(&worker->stall_timer, WORKER_STALL_MS);
+        if (string_is_empty(text) && !worker->ended)
+            handle_ended(worker);
     } else if (string_equal(name, "connect")) {
         worker_proxy_connect(worker, event);
     } else if (string_equal(name, "log")) {

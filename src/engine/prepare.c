@@ -304,6 +304,16 @@ static int connect_network(struct container *container, const struct process *wo
     return container_network_connect(container, netns, err);
 }
 
+/* An engine that is killed from here on is followed by one that finds the worker, and must know of
+ * the network that it was given since the row was written. */
+static int save_network(struct container *container, struct error *err)
+{
+    if (!container_network_is_late(container))
+        return 0;
+    ENGINE_STATE(container->engine);
+    return container_save(container, err);
+}
+
 static int start_worker(struct container *container, struct pooled_vm *vm, struct error *err)
 {
     struct compute_client *client = NULL;
@@ -332,6 +342,11 @@ static int start_worker(struct container *container, struct pooled_vm *vm, struc
     (void)process_open(pid, &worker); /* at once, so that the pid is still its own */
     if (!vm && container_network_is_late(container) &&
         (r = connect_network(container, &worker, err)) < 0) {
+        end_worker(&worker);
+        return r;
+    }
+    if ((r = save_network(container, err)) < 0) {
+        compute_client_free(client);
         end_worker(&worker);
         return r;
     }
