@@ -23,6 +23,8 @@ const struct command *const cli_commands[] = {
     &command_cp,
     &command_diff,
     &command_export,
+    &command_pause,
+    &command_unpause,
     &command_rename,
     &command_update,
     &command_convert,

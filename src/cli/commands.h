@@ -31,6 +31,8 @@ extern const struct command command_network_ls;
 extern const struct command command_prune;
 extern const struct command command_ps;
 extern const struct command command_pull;
+extern const struct command command_pause;
+extern const struct command command_unpause;
 extern const struct command command_rename;
 extern const struct command command_restart;
 extern const struct command command_rm;

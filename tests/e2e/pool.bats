@@ -1,7 +1,6 @@
 #!/usr/bin/env bats
 # The warm pool: utility VMs that are booted before their container is known.
 
-# bats file_tags=vm
 
 setup() {
         load lib
