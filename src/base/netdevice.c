@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/netlink-address.h"
 #include "base/netlink.h"
+#include "base/process.h"
 #include "base/strings.h"
 #include <arpa/inet.h>
 #include <linux/ethtool.h>
@@ -34,13 +35,10 @@ static int tap_attach(const char *name, struct error *err)
     return TAKE_FD(fd);
 }
 
-int netdevice_add_tap(const char *name, uid_t owner, struct error *err)
+static int add_tap(const char *name, uid_t owner, struct error *err)
 {
-    CLEANUP_CLOSE int fd = -EBADF;
+    CLEANUP_CLOSE int fd = tap_attach(name, err);
 
-    if (if_nametoindex(name) != 0)
-        return error_set(err, -EEXIST, "cannot create tap %s: the interface exists", name);
-    fd = tap_attach(name, err);
     if (fd < 0)
         return fd;
     if (ioctl(fd, TUNSETOWNER, (unsigned long)owner) < 0)
@@ -48,6 +46,19 @@ int netdevice_add_tap(const char *name, uid_t owner, struct error *err)
     if (ioctl(fd, TUNSETPERSIST, 1UL) < 0)
         return error_set_errno(err, -errno, "cannot make tap %s persistent", name);
     return 0;
+}
+
+int netdevice_add_tap(const char *name, uid_t owner, struct error *err)
+{
+    int r;
+
+    if (if_nametoindex(name) != 0)
+        return error_set(err, -EEXIST, "cannot create tap %s: the interface exists", name);
+    /* A child that inherits the descriptor keeps the tap from the VMM: it is busy. */
+    process_hold_forks();
+    r = add_tap(name, owner, err);
+    process_allow_forks();
+    return r;
 }
 
 int netdevice_open_tap(const char *name, struct error *err)

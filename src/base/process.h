@@ -65,6 +65,14 @@ struct process_spec {
  */
 int process_spawn(const struct process_spec *spec, struct process *ret, struct error *err);
 
+/* Between its start and its exec a child has every descriptor of this process, for as long as
+ * prepare() takes. Where that does harm (a tap device that only one may hold), make, use and close
+ * the descriptor between these two; while they are held no child is started. Hold them shortly and
+ * start no process meanwhile: they do not nest. Whoever starts a child by other means than
+ * process_spawn() holds them, too, while he does. */
+void process_hold_forks(void);
+void process_allow_forks(void);
+
 /* Gives every signal its default action, as a program expects to find it: execve(2) resets handlers
  * but keeps what is ignored, and a handler must be gone before the mask is lifted.
  * Async-signal-safe. */

@@ -23,6 +23,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -303,6 +304,18 @@ static int report_to_error(const struct plan *plan, const struct report *report,
     return error_set_errno(err, report->code, "cannot execute %s", program);
 }
 
+static pthread_mutex_t forks = PTHREAD_MUTEX_INITIALIZER;
+
+void process_hold_forks(void)
+{
+    (void)pthread_mutex_lock(&forks);
+}
+
+void process_allow_forks(void)
+{
+    (void)pthread_mutex_unlock(&forks);
+}
+
 static void reap(pid_t pid)
 {
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
@@ -318,11 +331,13 @@ static pid_t fork_child(struct plan *plan)
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
+    process_hold_forks();
     pid = fork();
     if (pid == 0)
         child_run(plan);
     if (pid < 0)
         pid = -errno;
+    process_allow_forks();
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return pid;
 }

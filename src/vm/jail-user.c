@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +18,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/process.h"
 #include "vm/jail-internal.h"
 
 enum { PATH_SIZE = 64, MAP_SIZE = 64 };
@@ -82,18 +85,24 @@ static int map_and_open(pid_t pid, uid_t uid, gid_t gid, struct error *err)
 int jail_make_user_namespace(uid_t uid, gid_t gid, pid_t *ret_maker, struct error *err)
 {
     pid_t parent = getpid();
-    /* Without the C library, whose fork() would run handlers: the child only waits to be killed. */
-    pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
+    pid_t pid;
+    int r;
     int fd;
 
-    if (pid < 0)
-        return explain(-errno, err);
+    process_hold_forks();
+    /* Without the C library, whose fork() would run handlers: the child only waits to be killed. */
+    pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
     if (pid == 0) {
+        (void)syscall(SYS_close_range, 0, UINT_MAX, 0);
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         while (getppid() == parent) /* it may have died before the line above */
             pause();
         _exit(0);
     }
+    r = pid < 0 ? -errno : 0;
+    process_allow_forks();
+    if (r < 0)
+        return explain(r, err);
     fd = map_and_open(pid, uid, gid, err);
     (void)kill(pid, SIGKILL); /* ours and not waited for: the number is still its own */
     *ret_maker = pid;

@@ -1,6 +1,8 @@
 /* process_spawn(). The programs it starts are this one again, told by its first argument what to
  * look at, and answering on its stdout. */
+#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -428,6 +430,47 @@ static void test_many_threads(void **state)
     assert_int_equal(unit_count_fds(), before);
 }
 
+/* Closed before children may be started, so no child has it, not even before its exec. */
+static bool pipe_hangs_up(void)
+{
+    struct pollfd end = {.events = POLLIN};
+    int ends[2];
+    bool hung_up;
+
+    process_hold_forks();
+    assert_int_equal(fd_pipe(0, ends), 0);
+    fd_close(ends[1]);
+    process_allow_forks();
+    end.fd = ends[0];
+    hung_up = poll(&end, 1, 0) == 1 && (end.revents & POLLHUP);
+    fd_close(ends[0]);
+    return hung_up;
+}
+
+static void *spawn_many_and_tell(void *data)
+{
+    atomic_int *over = data;
+    int failures = 0;
+
+    spawn_many(&failures);
+    *over = 1 + failures;
+    return NULL;
+}
+
+static void test_descriptors_while_forks_are_held(void **state)
+{
+    pthread_t spawner;
+    atomic_int over = 0;
+
+    (void)state;
+    assert_int_equal(pthread_create(&spawner, NULL, spawn_many_and_tell, &over), 0);
+    do
+        assert_true(pipe_hangs_up());
+    while (sched_yield() == 0 && !over);
+    pthread_join(spawner, NULL);
+    assert_int_equal(over, 1);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -443,6 +486,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_path_is_searched),
         cmocka_unit_test(test_other_failures_are_reported),
         cmocka_unit_test(test_many_threads),
+        cmocka_unit_test(test_descriptors_while_forks_are_held),
     };
 
     if (argc == 2)
