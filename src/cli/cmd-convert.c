@@ -5,11 +5,8 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/strings.h"
-#include "cli/client.h"
 #include "cli/container.h"
 #include "cli/options.h"
-#include "cli/query.h"
-#include "cli/text.h"
 
 static const struct cli_option convert_options[] = {
     {.name = "isolation",
@@ -24,26 +21,11 @@ static const struct cli_option convert_options[] = {
 static int convert_one(struct cli *cli, const struct options *options, const char *name,
                        struct error *err)
 {
-    CLEANUP(query_release) struct query query = QUERY_INIT;
-    CLEANUP_JSON json_t *answer = NULL;
     CLEANUP_JSON json_t *body =
         json_pack("{s:s, s:b}", "Isolation", options_text(options, "isolation"), "Restart",
                   (int)options_flag(options, "restart"));
-    json_t *warning;
-    size_t i;
-    int r;
 
-    if (!body)
-        return error_oom(err);
-    query_path(&query, "/containers/%s/update", name);
-    r = client_post(cli->client, query_text(&query), body, &answer, err);
-    if (r < 0)
-        return r;
-    json_array_foreach (json_object_get(answer, "Warnings"), i, warning) {
-        text_print_lines(cli->err, string_or(json_string_value(warning), ""));
-        fputc('\n', cli->err);
-    }
-    return 0;
+    return body ? container_update(cli, name, body, err) : error_oom(err);
 }
 
 static int run(struct cli *cli, const struct options *options, struct error *err)

@@ -5,12 +5,9 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/strings.h"
-#include "cli/client.h"
 #include "cli/container-config.h"
 #include "cli/container.h"
 #include "cli/options.h"
-#include "cli/query.h"
-#include "cli/text.h"
 
 static const struct cli_option update_options[] = {
     {.name = "blkio-weight",
@@ -101,24 +98,10 @@ static int make_body(const struct options *options, json_t **ret, struct error *
 static int update_one(struct cli *cli, const struct options *options, const char *name,
                       struct error *err)
 {
-    CLEANUP(query_release) struct query query = QUERY_INIT;
     CLEANUP_JSON json_t *body = NULL;
-    CLEANUP_JSON json_t *answer = NULL;
-    json_t *warning;
-    size_t i;
     int r = make_body(options, &body, err);
 
-    if (r < 0)
-        return r;
-    query_path(&query, "/containers/%s/update", name);
-    r = client_post(cli->client, query_text(&query), body, &answer, err);
-    if (r < 0)
-        return r;
-    json_array_foreach (json_object_get(answer, "Warnings"), i, warning) {
-        text_print_lines(cli->err, string_or(json_string_value(warning), ""));
-        fputc('\n', cli->err);
-    }
-    return 0;
+    return r < 0 ? r : container_update(cli, name, body, err);
 }
 
 static int run(struct cli *cli, const struct options *options, struct error *err)

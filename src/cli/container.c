@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/strings.h"
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/options.h"
@@ -37,6 +38,25 @@ int container_inspect(struct cli *cli, const char *name, json_t **ret_document,
     view.auto_remove = json_is_true(json_object_get(host, "AutoRemove"));
     *ret = view;
     *ret_document = TAKE_PTR(document);
+    return 0;
+}
+
+int container_update(struct cli *cli, const char *name, json_t *body, struct error *err)
+{
+    CLEANUP(query_release) struct query query = QUERY_INIT;
+    CLEANUP_JSON json_t *answer = NULL;
+    json_t *warning;
+    size_t i;
+    int r;
+
+    query_path(&query, "/containers/%s/update", name);
+    r = client_post(cli->client, query_text(&query), body, &answer, err);
+    if (r < 0)
+        return r;
+    json_array_foreach (json_object_get(answer, "Warnings"), i, warning) {
+        text_print_lines(cli->err, string_or(json_string_value(warning), ""));
+        fputc('\n', cli->err);
+    }
     return 0;
 }
 

@@ -24,6 +24,9 @@ struct container_view {
 int container_inspect(struct cli *cli, const char *name, json_t **ret_document,
                       struct container_view *ret, struct error *err);
 
+/* POST /containers/NAME/update; prints the warnings. Borrows `body`. */
+int container_update(struct cli *cli, const char *name, json_t *body, struct error *err);
+
 /* Runs `act` for each argument; prints the name when it went well and the error when not. Returns
  * the exit status: 0, or 1 when one failed. */
 int container_each(struct cli *cli, const struct options *options,

@@ -200,7 +200,7 @@ void worker_started(struct worker *worker, pid_t pid)
     worker_await_client(worker);
 }
 
-static void set_record(struct worker *worker, int code, const char *reason)
+void worker_set_record(struct worker *worker, int code, const char *reason)
 {
     worker->record.code = code;
     worker->record.finished = timestamp_now();
@@ -217,7 +217,7 @@ void worker_start_failed(struct worker *worker, const struct error *error)
         code = CODE_NOT_FOUND;
     else if (error->class == ERROR_INVALID && error->code == -EACCES)
         code = CODE_NOT_EXECUTABLE;
-    set_record(worker, code, error->message);
+    worker_set_record(worker, code, error->message);
     answer_starter(worker, error);
     worker_begin_end(worker);
 }
@@ -229,7 +229,7 @@ void worker_lose(struct worker *worker, const struct error *reason)
         worker->finishing = true;
     }
     if (worker->status == WORKER_RUNNING) {
-        set_record(worker, CODE_LOST, reason->message);
+        worker_set_record(worker, CODE_LOST, reason->message);
         worker->status = WORKER_ENDING;
     }
     worker->finishing = worker->status == WORKER_ENDING;

@@ -63,13 +63,6 @@ struct worker_convert {
     struct slot slots[SLOTS];
 };
 
-static void set_record(struct worker *worker, int code, const char *reason)
-{
-    worker->record.code = code;
-    worker->record.finished = timestamp_now();
-    (void)string_copy(worker->record.reason, sizeof(worker->record.reason), reason);
-}
-
 void worker_convert_free(struct worker *worker)
 {
     struct worker_convert *convert = worker->convert;
@@ -82,7 +75,7 @@ void worker_convert_free(struct worker *worker)
     convert->agent = agent_free(convert->agent);
     /* Its agent is gone by now. */
     if (convert->mounted && vm_scratch_unmount(convert->mounted, &error) < 0)
-        set_record(worker, CODE_FAILED, error.message);
+        worker_set_record(worker, CODE_FAILED, error.message);
     free(convert->mounted);
     free(convert);
 }
@@ -95,7 +88,7 @@ static void fail(struct worker *worker, const struct error *error)
         worker_begin_end(worker);
     else
         return;
-    set_record(worker, CODE_FAILED, error->message);
+    worker_set_record(worker, CODE_FAILED, error->message);
 }
 
 void worker_convert_stalled(struct worker *worker)
@@ -113,7 +106,7 @@ void worker_convert_vm_ended(struct worker *worker, bool clean, const char *reas
     if (clean || worker->record.code != 0)
         return;
     (void)error_set(&error, -EIO, "the utility VM ended in disorder: %s", reason);
-    set_record(worker, CODE_FAILED, error.message);
+    worker_set_record(worker, CODE_FAILED, error.message);
 }
 
 /* --- slots --- */
@@ -174,7 +167,7 @@ static void emptied(struct wire_connection *connection, json_t *ok, const struct
         return;
     }
     if (end) {
-        set_record(worker, 0, "");
+        worker_set_record(worker, 0, "");
         if (worker->job->convert == COMPUTE_CONVERT_IN)
             worker_begin_end(worker);
         else
@@ -247,7 +240,7 @@ static void agent_is_ready(struct wire_connection *connection, json_t *ok,
         return;
     convert->until = timestamp_monotonic() + longest(worker);
     worker_set_deadline(worker, WORKER_NO_DEADLINE, 0);
-    set_record(worker, CODE_FAILED, "the conversion was given up");
+    worker_set_record(worker, CODE_FAILED, "the conversion was given up");
     worker_started(worker, 0);
     for (unsigned i = 0; i < SLOTS && worker->status == WORKER_RUNNING; i++) {
         convert->slots[i] = (struct slot){.worker = worker, .number = i};

@@ -10,6 +10,7 @@
 #include "compute/job.h"
 #include "compute/log_file.h"
 #include "compute/worker.h"
+#include "vm/plug.h"
 #include "wire/connection.h"
 #include "wire/queue.h"
 
@@ -133,6 +134,8 @@ void worker_note(struct worker *worker, const char *format, ...)
 void worker_set_deadline(struct worker *worker, enum worker_deadline deadline, unsigned ms);
 /* Writes worker.pid and listens, in the job's runtime directory. */
 int worker_open_runtime(struct worker *worker, struct error *err);
+/* What the exit record will say, as of now. */
+void worker_set_record(struct worker *worker, int code, const char *reason);
 /* The container is over: 137 and `reason`, unless a record was complete already. */
 void worker_lose(struct worker *worker, const struct error *reason);
 /* Nobody is connected: it waits for a while and ends. */
@@ -178,9 +181,17 @@ int worker_pool_place(struct worker *worker);
 char *worker_console_path(const struct compute_job *job);
 int worker_place(struct worker *worker, struct error *err);
 void worker_displace(struct worker *worker);
-/* Adds the end of the guest's console to the error's message. */
+/* The layers and then the writable layer, in the order in which the guest numbers them. -EINVAL
+ * (class INVALID) when a VM cannot have as many. */
+int worker_disks(const struct compute_job *job, struct vm_disk disks[VM_DISKS_MAX], size_t *ret_n,
+                 struct error *err);
+/* Gives a VM that was started without them its disks and its NIC (vm/plug.h). */
+int worker_plug(struct worker *worker, vm_plugged_function *plugged, struct error *err);
+/* Ends a VM that has nothing of the container in it yet. */
+void worker_drop_vm(struct worker *worker);
 /* Makes a guest's text fit for one line of an error. */
 void worker_make_line(char *text);
+/* Adds the end of the guest's console to the error's message. */
 void worker_quote_console(const struct worker *worker, struct error *error);
 
 /* worker_template.c */

@@ -83,7 +83,8 @@ char *worker_console_path(const struct compute_job *job)
     return path_join(job->files ? job->runtime_dir : job->directory, "console.log");
 }
 
-static int fill_disks(const struct compute_job *job, struct vm_config *config, struct error *err)
+int worker_disks(const struct compute_job *job, struct vm_disk disks[VM_DISKS_MAX], size_t *ret_n,
+                 struct error *err)
 {
     size_t n = strv_length(job->lower);
 
@@ -92,12 +93,36 @@ static int fill_disks(const struct compute_job *job, struct vm_config *config, s
                                "the image has %zu layers; a utility VM takes at most %d", n,
                                VM_DISKS_MAX - 1);
     for (size_t i = 0; i < n; i++)
-        config->disks[i] = (struct vm_disk){.path = job->lower[i], .read_only = true};
-    config->disks[n] = (struct vm_disk){.path = job->scratch, .read_only = false};
-    config->n_disks = n + 1;
-    if (job->convert)
-        config->disks[config->n_disks++] = (struct vm_disk){.path = job->ring};
+        disks[i] = (struct vm_disk){.path = job->lower[i], .read_only = true};
+    disks[n] = (struct vm_disk){.path = job->scratch, .read_only = false};
+    *ret_n = n + 1;
     return 0;
+}
+
+int worker_plug(struct worker *worker, vm_plugged_function *plugged, struct error *err)
+{
+    const struct compute_job *job = worker->job;
+    struct vm_disk disks[VM_DISKS_MAX];
+    struct vm_plug wanted = {.disks = disks, .nic = {.link = job->nic_link, .mac = job->nic_mac}};
+    int r = worker_disks(job, disks, &wanted.n_disks, err);
+
+    return r < 0 ? r : vm_plug(worker->vm, &wanted, plugged, worker, err);
+}
+
+void worker_drop_vm(struct worker *worker)
+{
+    worker->link = wire_connection_free(worker->link);
+    worker->vm = vm_free(worker->vm);
+    worker->vm_ended = false;
+}
+
+static int fill_disks(const struct compute_job *job, struct vm_config *config, struct error *err)
+{
+    int r = worker_disks(job, config->disks, &config->n_disks, err);
+
+    if (r >= 0 && job->convert)
+        config->disks[config->n_disks++] = (struct vm_disk){.path = job->ring};
+    return r;
 }
 
 static int place_vm(struct worker *worker, struct error *err)

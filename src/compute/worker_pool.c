@@ -23,7 +23,6 @@
 #include "base/path.h"
 #include "base/strings.h"
 #include "compute/worker_internal.h"
-#include "vm/plug.h"
 #include "vm/user.h"
 
 #include <errno.h>
@@ -215,18 +214,9 @@ static void plugged(struct vm *vm, const struct error *error, void *data)
 
 static int plug(struct worker *worker, struct error *err)
 {
-    const struct compute_job *job = worker->job;
-    struct vm_disk disks[VM_DISKS_MAX];
-    struct vm_plug wanted = {.disks = disks,
-                             .n_disks = strv_length(job->lower) + 1,
-                             .nic = {.link = job->nic_link, .mac = job->nic_mac}};
-    int r;
+    int r = worker_prepare_nic(worker, err);
 
-    for (size_t i = 0; i + 1 < wanted.n_disks; i++)
-        disks[i] = (struct vm_disk){.path = job->lower[i], .read_only = true};
-    disks[wanted.n_disks - 1] = (struct vm_disk){.path = job->scratch, .read_only = false};
-    r = worker_prepare_nic(worker, err);
-    return r < 0 ? r : vm_plug(worker->vm, &wanted, plugged, worker, err);
+    return r < 0 ? r : worker_plug(worker, plugged, err);
 }
 
 static int take_over(struct worker *worker, struct compute_job *job, struct error *err)
@@ -279,9 +269,7 @@ void worker_pool_drop(struct worker *worker)
 {
     if (!worker->vm || worker->status > WORKER_STARTING)
         return;
-    worker->link = wire_connection_free(worker->link);
-    worker->vm = vm_free(worker->vm);
-    worker->vm_ended = false;
+    worker_drop_vm(worker);
     worker->plug = WORKER_NOT_PLUGGED;
 }
 

@@ -8,7 +8,6 @@
 #include "base/fd.h"
 #include "base/strings.h"
 #include "compute/worker_internal.h"
-#include "vm/plug.h"
 #include "vm/template.h"
 
 #include <errno.h>
@@ -96,19 +95,11 @@ static void plugged(struct vm *vm, const struct error *error, void *data)
 
 bool worker_template_plug(struct worker *worker)
 {
-    const struct compute_job *job = worker->job;
-    struct vm_disk disks[VM_DISKS_MAX];
-    struct vm_plug wanted = {.disks = disks,
-                             .n_disks = strv_length(job->lower) + 1,
-                             .nic = {.link = job->nic_link, .mac = job->nic_mac}};
     struct error error = ERROR_INIT;
 
     if (!worker->from_template)
         return false;
-    for (size_t i = 0; i + 1 < wanted.n_disks; i++)
-        disks[i] = (struct vm_disk){.path = job->lower[i], .read_only = true};
-    disks[wanted.n_disks - 1] = (struct vm_disk){.path = job->scratch, .read_only = false};
-    if (vm_plug(worker->vm, &wanted, plugged, worker, &error) < 0)
+    if (worker_plug(worker, plugged, &error) < 0)
         (void)worker_template_lost(worker, &error);
     return true;
 }
@@ -126,9 +117,7 @@ bool worker_template_lost(struct worker *worker, const struct error *reason)
         worker_note(worker, "cannot remove %s: %m", worker->job->template_state);
     worker->template_spent = true;
     worker_template_close(worker);
-    worker->link = wire_connection_free(worker->link);
-    worker->vm = vm_free(worker->vm);
-    worker->vm_ended = false;
+    worker_drop_vm(worker);
     if (worker_place(worker, &error) < 0)
         worker_start_failed(worker, &error);
     return true;

@@ -172,3 +172,17 @@ engine_stop() {
 
 # use NAME: the commands that follow speak to that engine.
 use() { export DOCKER_HOST=unix://$HULL_WORLD/$1/hull.sock; }
+
+# For setup_file: t/data, whose /data has owners, modes and links that lead elsewhere, and t/declared, which says
+# that /data is a volume.
+load_volume_images() {
+        image_tool derive "$HULL_IMAGES/hull-nano.tar" "$BATS_FILE_TMPDIR/data.tar" t/data \
+                --owned "data/=1234:5678:1750:" --owned "data/program=1234:5678:4755:text" \
+                --owned "data/below/=0:7:2775:" --owned "data/below/file=9:9:600:deep" \
+                --link "data/out=/etc/passwd" --link "data/up=../../../../../etc" \
+                --link "jump=/data" --link "escape=../../../../../../etc" --add "single=file"
+        image_tool derive "$HULL_IMAGES/hull-nano.tar" "$BATS_FILE_TMPDIR/declared.tar" t/declared \
+                --owned "data/=1234:5678:1750:" --owned "data/program=1234:5678:4755:text" --volume /data
+        hull load -q -i "$BATS_FILE_TMPDIR/data.tar" >/dev/null
+        hull load -q -i "$BATS_FILE_TMPDIR/declared.tar" >/dev/null
+}

@@ -3,6 +3,7 @@
  * how far the agent plays its part before it goes on with the rest of the input.
  *
  * The worker is whole but for its placement (worker_place.c), whose stand-ins are here. */
+#include <errno.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -37,6 +38,27 @@ int worker_place(struct worker *worker, struct error *err)
 void worker_displace(struct worker *worker)
 {
     worker->link = wire_connection_free(worker->link);
+}
+
+int worker_disks(const struct compute_job *job, struct vm_disk disks[VM_DISKS_MAX], size_t *ret_n,
+                 struct error *err)
+{
+    (void)job;
+    (void)disks;
+    (void)ret_n;
+    return error_set(err, -EOPNOTSUPP, "no VM here");
+}
+
+int worker_plug(struct worker *worker, vm_plugged_function *plugged, struct error *err)
+{
+    (void)worker;
+    (void)plugged;
+    return error_set(err, -EOPNOTSUPP, "no VM here");
+}
+
+void worker_drop_vm(struct worker *worker)
+{
+    worker_displace(worker);
 }
 
 void worker_quote_console(const struct worker *worker, struct error *error)

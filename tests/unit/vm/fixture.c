@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
@@ -14,6 +15,7 @@
 #include "base/path.h"
 #include "base/strings.h"
 #include "base/timestamp.h"
+#include "vm/initramfs.h"
 
 enum { FILE_MAX = 4 * 1024 * 1024, TEST_UID_BASE = 0x60000000 };
 
@@ -92,6 +94,32 @@ void fixture_need_root(void)
         print_message("skipped: this root may not make namespaces\n");
         skip();
     }
+}
+
+void fixture_need_file(const char *path, const char *variable)
+{
+    if (!path || access(path, R_OK) < 0) {
+        print_message("skipped: no file named by %s\n", variable);
+        skip();
+    }
+}
+
+void fixture_use_qemu(struct fixture *fixture, enum vm_engine engine)
+{
+    const char *kernel = getenv("HULL_TEST_X86_KERNEL");
+    const char *qemu = string_or(getenv("HULL_TEST_QEMU"), "/usr/bin/qemu-system-x86_64");
+
+    fixture_need_root();
+    fixture_need_file(kernel, "HULL_TEST_X86_KERNEL");
+    fixture_need_file(qemu, "HULL_TEST_QEMU");
+    fixture->config.engine = engine;
+    fixture->config.files.x86_kernel = kernel;
+    fixture->config.files.qemu = qemu;
+    /* The modules take 20 MiB of the guest's memory, unpacked. */
+    fixture->config.memory = 256 * 1024 * 1024;
+    assert_int_equal(vm_initramfs_write(fixture->initramfs, getenv("HULL_TEST_INIT"),
+                                        getenv("HULL_TEST_X86_MODULES"), &fixture->error),
+                     0);
 }
 
 void fixture_write(const char *path, const char *text)

@@ -38,6 +38,10 @@ int fixture_tear_down(void **state);
 
 /* Skips the test, with a printed reason, unless the caller is root and may mount. */
 void fixture_need_root(void);
+/* Skips it unless `path`, which `variable` of the environment named, can be read. */
+void fixture_need_file(const char *path, const char *variable);
+/* A real guest in QEMU: HULL_TEST_X86_KERNEL and its kin, see test-boot.c. Skips without them. */
+void fixture_use_qemu(struct fixture *fixture, enum vm_engine engine);
 
 void fixture_write(const char *path, const char *text);
 /* malloc'd content. */

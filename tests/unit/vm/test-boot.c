@@ -33,44 +33,18 @@ static int set_up(void **state)
     return init ? vm_initramfs_write(fixture->initramfs, init, NULL, &fixture->error) : -1;
 }
 
-static void need(const char *path, const char *variable)
-{
-    if (!path || access(path, R_OK) < 0) {
-        print_message("skipped: no file named by %s\n", variable);
-        skip();
-    }
-}
-
 static void use_uml(struct fixture *fixture)
 {
     const char *kernel = getenv("HULL_TEST_UML_KERNEL");
 
     fixture_need_root();
-    need(kernel, "HULL_TEST_UML_KERNEL");
+    fixture_need_file(kernel, "HULL_TEST_UML_KERNEL");
     fixture->config.files.uml_kernel = kernel;
-}
-
-static void use_qemu(struct fixture *fixture, enum vm_engine engine)
-{
-    const char *kernel = getenv("HULL_TEST_X86_KERNEL");
-    const char *qemu = string_or(getenv("HULL_TEST_QEMU"), "/usr/bin/qemu-system-x86_64");
-
-    fixture_need_root();
-    need(kernel, "HULL_TEST_X86_KERNEL");
-    need(qemu, "HULL_TEST_QEMU");
-    fixture->config.engine = engine;
-    fixture->config.files.x86_kernel = kernel;
-    fixture->config.files.qemu = qemu;
-    /* The modules take 20 MiB of the guest's memory, unpacked. */
-    fixture->config.memory = 256 * 1024 * 1024;
-    assert_int_equal(vm_initramfs_write(fixture->initramfs, getenv("HULL_TEST_INIT"),
-                                        getenv("HULL_TEST_X86_MODULES"), &fixture->error),
-                     0);
 }
 
 static void use_kvm(struct fixture *fixture)
 {
-    use_qemu(fixture, VM_ENGINE_KVM);
+    fixture_use_qemu(fixture, VM_ENGINE_KVM);
     if (vm_engine_ops(VM_ENGINE_KVM)->check(&fixture->config.files, "", &fixture->error) < 0) {
         print_message("skipped: %s\n", fixture->error.message);
         skip();
@@ -235,7 +209,7 @@ static void test_tcg_boots_and_powers_off(void **state)
 {
     struct fixture *fixture = *state;
 
-    use_qemu(fixture, VM_ENGINE_TCG);
+    fixture_use_qemu(fixture, VM_ENGINE_TCG);
     assert_boots_and_powers_off(fixture);
 }
 
@@ -251,7 +225,7 @@ static void test_tcg_panics(void **state)
 {
     struct fixture *fixture = *state;
 
-    use_qemu(fixture, VM_ENGINE_TCG);
+    fixture_use_qemu(fixture, VM_ENGINE_TCG);
     boot(fixture);
     command(fixture, 'c');
     fixture_wait_end(fixture);

@@ -16,7 +16,6 @@
 #include "base/netdevice.h"
 #include "base/strings.h"
 #include "base/timestamp.h"
-#include "vm/initramfs.h"
 #include "vm/plug.h"
 #include "vm/template.h"
 #include "wire/wake.h"
@@ -27,31 +26,6 @@ struct plugged {
     int calls;
     struct error error;
 };
-
-static void need(const char *path, const char *variable)
-{
-    if (!path || access(path, R_OK) < 0) {
-        print_message("skipped: no file named by %s\n", variable);
-        skip();
-    }
-}
-
-static void use_tcg(struct fixture *fixture)
-{
-    const char *kernel = getenv("HULL_TEST_X86_KERNEL");
-    const char *qemu = string_or(getenv("HULL_TEST_QEMU"), "/usr/bin/qemu-system-x86_64");
-
-    fixture_need_root();
-    need(kernel, "HULL_TEST_X86_KERNEL");
-    need(qemu, "HULL_TEST_QEMU");
-    fixture->config.engine = VM_ENGINE_TCG;
-    fixture->config.files.x86_kernel = kernel;
-    fixture->config.files.qemu = qemu;
-    fixture->config.memory = 256 * 1024 * 1024;
-    assert_int_equal(vm_initramfs_write(fixture->initramfs, getenv("HULL_TEST_INIT"),
-                                        getenv("HULL_TEST_X86_MODULES"), &fixture->error),
-                     0);
-}
 
 static char *state_path(const struct fixture *fixture)
 {
@@ -140,7 +114,7 @@ static void test_made_and_woken(void **state)
     struct wire_wake wakes[2];
     CLEANUP_CLOSE int memory = -EBADF;
 
-    use_tcg(fixture);
+    fixture_use_qemu(fixture, VM_ENGINE_TCG);
     memory = make(fixture);
     assert_unchangeable(memory);
     for (int i = 0; i < 2; i++) {
@@ -220,7 +194,7 @@ static void test_plugged_after_waking(void **state)
     char report[REPORT + 1];
     CLEANUP_CLOSE int memory = -EBADF;
 
-    use_tcg(fixture);
+    fixture_use_qemu(fixture, VM_ENGINE_TCG);
     add_tap();
     memory = make(fixture);
     wake(fixture, memory, report);
@@ -236,7 +210,7 @@ static void test_plugged_after_a_boot(void **state)
     struct fixture *fixture = *state;
     char report[REPORT + 1];
 
-    use_tcg(fixture);
+    fixture_use_qemu(fixture, VM_ENGINE_TCG);
     add_tap();
     fixture->config.pooled = true;
     fixture_start(fixture, NULL);
@@ -277,7 +251,7 @@ static void test_a_damaged_state(void **state)
     struct vm_template template;
     CLEANUP_FREE char *path = NULL;
 
-    use_tcg(fixture);
+    fixture_use_qemu(fixture, VM_ENGINE_TCG);
     path = state_path(fixture);
     fixture_write(path, "no state of any machine");
     damaged = open(path, O_RDONLY | O_CLOEXEC);
