@@ -1,6 +1,7 @@
 """What the benchmarks share beyond bench/start, which is their module of engines and readings."""
 import argparse
 import contextlib
+import functools
 import importlib.machinery
 import importlib.util
 import json
@@ -26,6 +27,7 @@ def load_start():
 
 
 start = load_start()
+gvisor = start.gvisor
 say, run, Engine, pss, processes = start.say, start.run, start.Engine, start.pss, start.processes
 
 
@@ -82,7 +84,7 @@ def engines(arguments):
     try:
         running.append(start_hull(work, arguments))
         try:
-            running.append(start.start_dockerd(work, json.loads(os.environ["HULL_BENCH_DOCKERD"])))
+            running.append(start.start_dockerd(work, json.loads(os.environ["HULL_BENCH_DOCKERD"]), find_gvisor()))
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
             say(f"no dockerd to compare with: {error}")
         for engine in running:
@@ -97,14 +99,30 @@ def engines(arguments):
         shutil.rmtree(work, ignore_errors=True)
 
 
+@functools.cache
+def find_gvisor():
+    found = gvisor.find()
+    if "missing" in found:
+        say(f"no gVisor to compare with: {found['missing']}")
+    return found
+
+
 def cases(hull, dockerd):
     """[(name, engine, options)], process first."""
     found = [("hull, process", hull, ["--isolation=process"]), ("hull, hyperv", hull, ["--isolation=hyperv"])]
     if dockerd:
         found.append(("dockerd + runc", dockerd, []))
-        if shutil.which("runsc"):
-            found.append(("dockerd + runsc (gVisor)", dockerd, ["--runtime=runsc"]))
+        if "missing" not in find_gvisor():
+            found.append((f"dockerd + runsc ({find_gvisor()['label']})", dockerd, ["--runtime=runsc"]))
     return found
+
+
+def runsc_alone(work, engine):
+    """(name, gvisor.Runsc) with the engine's image, or None."""
+    found = find_gvisor()
+    if "missing" in found:
+        return None
+    return f"runsc run ({found['label']})", gvisor.Runsc(found, work, engine, IMAGE, ["/bin/true"])
 
 
 def middle(values):
