@@ -81,6 +81,7 @@ static void answer_boot(struct worker *worker, const struct error *error)
 
 void worker_pool_booted(struct worker *worker)
 {
+    worker_template_close(worker);
     worker->status = WORKER_POOLED;
     worker_set_deadline(worker, WORKER_NO_DEADLINE, 0);
     answer_boot(worker, NULL);
@@ -136,8 +137,9 @@ static int check_fit(const struct worker *worker, const struct compute_job *job,
         job->engine != own->engine || job->uid != own->uid ||
         !string_equal(job->uml_kernel, own->uml_kernel) ||
         !string_equal(job->x86_kernel, own->x86_kernel) ||
-        !string_equal(job->initramfs, own->initramfs) || !string_equal(job->qemu, own->qemu) ||
-        worker_memory(job) > vm_memory_ceiling(worker->vm) ||
+        !string_equal(job->initramfs, own->initramfs) ||
+        !string_equal(job->x86_initramfs, own->x86_initramfs) ||
+        !string_equal(job->qemu, own->qemu) || worker_memory(job) > vm_memory_ceiling(worker->vm) ||
         (!vm_resizes_memory(job->engine) &&
          (worker_memory(job) != worker_memory(own) || job->cpus > 1)))
         return error_set_class(err, ERROR_CONFLICT,

@@ -3,7 +3,8 @@
  * It comes up without disks and NIC, which are plugged in once its agent has said hello; then it is
  * like any other. Until the container's `create` is sent nothing of the container is in it, so
  * whatever goes wrong before costs time and nothing else: the template is taken away, so that
- * nobody tries it again, and the VM is booted. */
+ * nobody tries it again, and the VM is booted. One of the pool (worker_pool.c) stops half way, at
+ * the hello. */
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/strings.h"
@@ -110,7 +111,8 @@ bool worker_template_lost(struct worker *worker, const struct error *reason)
 {
     struct error error = ERROR_INIT;
 
-    if (!worker->from_template || worker->status != WORKER_STARTING)
+    if (!worker->from_template ||
+        (worker->status != WORKER_STARTING && worker->status != WORKER_BOOTING))
         return false;
     worker_note(worker, "the utility VM is booted, its template is removed: %s", reason->message);
     if (unlink(worker->job->template_state) < 0 && errno != ENOENT)
@@ -118,7 +120,7 @@ bool worker_template_lost(struct worker *worker, const struct error *reason)
     worker->template_spent = true;
     worker_template_close(worker);
     worker_drop_vm(worker);
-    if (worker_place(worker, &error) < 0)
+    if (worker_place(worker, &error) < 0 && !worker_pool_lost(worker, &error))
         worker_start_failed(worker, &error);
     return true;
 }

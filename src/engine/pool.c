@@ -42,6 +42,7 @@
 #include "engine/private.h"
 #include "engine/resources.h"
 #include "engine/store.h"
+#include "engine/templates.h"
 #include "sandbox/sandbox.h"
 #include "vm/user.h"
 
@@ -181,6 +182,8 @@ static int write_job(const struct pooled_vm *vm, struct error *err)
         r = r ?: string_replace(&job->qemu, files.qemu);
         r = r ?: string_replace(&job->users_dir, engine->users_dir);
     }
+    if (r == 0)
+        engine_templates_use(engine->templates, job);
     r = r < 0 ? error_oom(err) : compute_job_write(job, path, err);
     compute_job_free(job);
     return r;

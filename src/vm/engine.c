@@ -111,8 +111,7 @@ bool vm_can_pool(enum vm_engine engine)
 {
     const struct vm_engine_ops *ops = vm_engine_ops(engine);
 
-    /* Others' are made from a template in no time (vm/template.h). */
-    return ops && ops->plug && ops->open_pooled_nic;
+    return ops && ops->plug;
 }
 
 bool vm_nic_is_socket(enum vm_engine engine)

@@ -45,7 +45,7 @@ enum {
     WORKER_MEMORY_MAX_KIB = 24 * 1024, /* a message of 4 MiB, parsed, and passed on */
     CONSOLE_SIZE_MAX = VM_CONSOLE_MAX,
     WORKER_LOG_MAX = 2 * 1024 * 1024,
-    EXIT_WAIT_MS = 30 * 1000,
+    EXIT_WAIT_MS = 120 * 1000,
 };
 
 enum outcome {

@@ -14,7 +14,7 @@
 #include "base/loop.h"
 #include "vm/vm.h"
 
-enum { FIXTURE_TIMEOUT_MS = 20000 };
+enum { FIXTURE_TIMEOUT_MS = 90 * 1000 };
 
 struct fixture {
     char directory[64];
