@@ -270,6 +270,11 @@ static int begin(struct worker *worker, struct wire_connection *connection, json
         return error_oom(err);
     }
     json_decref(place);
+    if (convert->mounted && connection == convert->receiver &&
+        json_put_string(request, "disk", job->scratch) < 0) {
+        json_decref(request);
+        return error_oom(err);
+    }
     return wire_connection_request(connection, "layer", request, agent_is_ready, worker, err);
 }
 

@@ -9,8 +9,9 @@
  *   3. a worker boots a utility VM with the container's disk, or the new one, and fills it
  *      (compute/worker_convert.c); what it received is written to the disk below (syncfs(2))
  *   4. the new layer takes its final name, and the directory is synced
- *   5. the row is written: from here on the container is of the other isolation; and synced
- *   6. the old layer is removed; it was only ever read
+ *   5. the row is written: from here on the container is of the other isolation
+ *   6. by the janitor, for whom nobody waits: the row is synced, and the old layer removed; it was
+ *      only ever read
  *
  * So whenever hulld, the worker, the VM or the host die, the row names a layer that is whole. What
  * the row does not name is what step 6 would have removed, or the half of a step before 5, and is
@@ -169,15 +170,23 @@ static bool exists_in(const struct container *container, const char *name)
     return path && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+/* When nothing of the host can bring back the row that named them. */
 static int remove_others(struct container *container, struct error *err)
 {
     static const char *const of_process[] = {"upper", "work", "rootfs", NULL};
     static const char *const of_hyperv[] = {"scratch.ext4", NULL};
     bool guest = container->isolation == COMPUTE_HYPERV;
+    bool flushed = false;
 
     for (const char *const *name = guest ? of_process : of_hyperv; *name; name++) {
-        int r = exists_in(container, *name) ? remove_in(container, *name, err) : 0;
-        if (r < 0)
+        int r = 0;
+
+        if (!exists_in(container, *name))
+            continue;
+        if (!flushed)
+            r = store_flush(container->engine->store, err);
+        flushed = true;
+        if (r < 0 || (r = remove_in(container, *name, err)) < 0)
             return r;
     }
     return 0;
@@ -217,7 +226,7 @@ static int keep_first(int first, int next, struct error *err, const struct error
 }
 
 /* A container that runs has ended its conversion's worker before: what has its names is its own. */
-int container_convert_recover(struct container *container, struct error *err)
+static int remove_staging(struct container *container, struct error *err)
 {
     bool begun = exists_in(container, "convert");
     bool runs;
@@ -235,8 +244,29 @@ int container_convert_recover(struct container *container, struct error *err)
     error_clear(&error);
     if (begun)
         r = keep_first(r, remove_in(container, "convert", &error), err, &error);
-    error_clear(&error);
+    return r;
+}
+
+int container_convert_recover(struct container *container, struct error *err)
+{
+    struct error error = ERROR_INIT;
+    int r = remove_staging(container, err);
+
     return keep_first(r, remove_others(container, &error), err, &error);
+}
+
+static void warn_of_rest(const struct container *container, const struct error *error)
+{
+    log_warning("container %s: what a conversion left is still there: %s", container->id,
+                error->message);
+}
+
+void container_convert_discard(struct container *container)
+{
+    struct error error = ERROR_INIT;
+
+    if (remove_others(container, &error) < 0)
+        warn_of_rest(container, &error);
 }
 
 void container_convert_interrupt(struct container *container)
@@ -487,18 +517,18 @@ static int commit(struct conversion *conversion, struct error *err)
     return 0;
 }
 
-/* The old layer goes when nothing of the host can bring its row back: else at the next start of
- * hulld. Of a conversion that failed, what there is of the new one. */
+/* The old layer takes long to remove, and nobody waits for that. Of a conversion that failed, what
+ * there is of the new one. */
 static void remove_rest(struct container *container, bool converted)
 {
     struct error error = ERROR_INIT;
-    int r = converted ? store_flush(container->engine->store, &error) : 0;
+    int r = converted ? remove_staging(container, &error)
+                      : container_convert_recover(container, &error);
 
-    if (r == 0)
-        r = container_convert_recover(container, &error);
     if (r < 0)
-        log_warning("container %s: what a conversion left is still there: %s", container->id,
-                    error.message);
+        warn_of_rest(container, &error);
+    if (converted)
+        janitor_queue(container->engine->janitor, JANITOR_CONVERTED, container, 0, 0);
 }
 
 /* [operation] It is stopped. */

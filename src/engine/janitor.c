@@ -5,8 +5,9 @@
  * It waits for no container's operation lock, which the start of a VM may hold for long: a task
  * that finds the lock taken comes again.
  *
- * A task is for one run of a container. By the time it is its turn somebody else may have cleaned
- * up, started the container again or removed it; the run's number tells. */
+ * A task is for one run of a container, but that after a conversion. By the time it is its turn
+ * somebody else may have cleaned up, started the container again or removed it; the run's number
+ * tells. */
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -57,6 +58,18 @@ static void janitor_restart(const struct janitor_task *task)
         log_error("cannot restart container %s: %s", container->id, err.message);
 }
 
+/* [operation] Whatever it is and does by now, it has one layer. */
+static void janitor_converted(const struct janitor_task *task)
+{
+    bool there;
+    {
+        ENGINE_STATE(task->container->engine);
+        there = task->container->in_table;
+    }
+    if (there)
+        container_convert_discard(task->container);
+}
+
 static void task_free(struct janitor_task *task)
 {
     container_put(task->container);
@@ -75,6 +88,9 @@ static bool task_run(struct task *data)
         break;
     case JANITOR_RESTART:
         janitor_restart(task);
+        break;
+    case JANITOR_CONVERTED:
+        janitor_converted(task);
         break;
     }
     pthread_mutex_unlock(&task->container->operation);

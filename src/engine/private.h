@@ -219,6 +219,8 @@ int container_convert(struct container *container, enum compute_isolation to, bo
  * isolation. What runs is not touched. The first error; the rest is removed all the same.
  * [operation], or before others know the container */
 int container_convert_recover(struct container *container, struct error *err);
+/* Removes the layer of the other isolation, which a conversion has left behind. [operation] */
+void container_convert_discard(struct container *container);
 /* Ends a conversion that is under way, if there is one: it fails soon. Takes no operation lock,
  * which that has. */
 void container_convert_interrupt(struct container *container);
@@ -255,10 +257,11 @@ int engine_watch_container(struct engine *engine, struct container *container,
                            struct compute_client *client, struct error *err);
 
 /* --- janitor.c: threads for what takes long after a container's end --- */
-enum janitor_task_kind { JANITOR_ENDED, JANITOR_RESTART };
+enum janitor_task_kind { JANITOR_ENDED, JANITOR_RESTART, JANITOR_CONVERTED };
 struct janitor *janitor_new(struct error *err);
 struct janitor *janitor_free(struct janitor *janitor);
-/* Queues a task for this run of the container; delay for JANITOR_RESTART. */
+/* Queues a task for this run of the container (JANITOR_CONVERTED: for any); delay for
+ * JANITOR_RESTART. */
 void janitor_queue(struct janitor *janitor, enum janitor_task_kind task,
                    struct container *container, uint64_t run, int64_t delay_ms);
 

@@ -46,6 +46,7 @@ static void layer_free(struct agent_layer *layer)
     free(layer->task.directory);
     free(layer->task.ring);
     free(layer->task.source);
+    free(layer->task.disk);
     free(layer);
 }
 
@@ -188,10 +189,12 @@ static int read_content(struct agent *agent, const json_t *request, struct layer
 {
     const char *how = "";
     const char *source = NULL;
+    const char *disk = NULL;
     int r;
 
     if ((r = json_get_string(request, "content", &how, err)) < 0 ||
-        (r = json_get_string(request, "source", &source, err)) < 0)
+        (r = json_get_string(request, "source", &source, err)) < 0 ||
+        (r = json_get_string(request, "disk", &disk, err)) < 0)
         return r;
     task->content = string_equal(how, "disk")   ? TREE_CONTENT_DISK
                     : string_equal(how, "path") ? TREE_CONTENT_PATH
@@ -200,7 +203,11 @@ static int read_content(struct agent *agent, const json_t *request, struct layer
         return error_set_class(err, ERROR_INVALID, "unknown 'content'");
     if (task->receive && *how && (agent->is_guest || string_is_empty(source) || *source != '/'))
         return error_set_class(err, ERROR_INVALID, "'source' is not an absolute path");
-    return string_replace(&task->source, source) < 0 ? error_oom(err) : 0;
+    if (disk && (!task->receive || agent->is_guest || *disk != '/'))
+        return error_set_class(err, ERROR_INVALID, "'disk' is not an absolute path");
+    if (string_replace(&task->source, source) < 0 || string_replace(&task->disk, disk) < 0)
+        return error_oom(err);
+    return 0;
 }
 
 static int read_task(struct agent *agent, const json_t *request, struct layer_task *task,

@@ -41,6 +41,7 @@ struct layer_task {
     uint32_t slot_size;
     enum tree_content content;
     char *source;       /* receiver: where the content is, unless it is in the archive */
+    char *disk;         /* receiver: image below the directory's file system, or NULL */
     uint64_t max_bytes; /* receiver: size of the disk that what comes was on; 0: no limit */
     bool is_guest;      /* this kernel is the VM's: nothing of the host's is there to be hidden */
 };

@@ -30,6 +30,7 @@ struct port {
     const struct layer_task *task;
     int ring;
     int content;   /* receiver: the source, or -EBADF */
+    int disk;      /* receiver: the image, or -EBADF */
     char *slot;    /* a copy of the slot at hand, aligned */
     size_t length; /* receiver: bytes in it that ... */
     size_t used;   /* ... the reader has taken */
@@ -166,7 +167,8 @@ static int receive_layer(struct port *port, int root_fd, struct error *err)
 {
     const struct layer_task *task = port->task;
     struct tree_extract_options options = {
-        .flags = TREE_EXTRACT_RAW, .content = task->content, .content_fd = port->content};
+        .flags = TREE_EXTRACT_RAW,
+        .content = {.how = task->content, .source_fd = port->content, .disk_fd = port->disk}};
     const struct tar_source source = {.read = receive_bytes, .data = port};
     struct tree_extract_result result = {0};
     /* Before anything is written: it is told of what fails from then on (syncfs(2)). */
@@ -215,7 +217,7 @@ static int open_layer(const struct layer_task *task, struct error *err)
 
 static int run(const struct layer_task *task, struct error *err)
 {
-    struct port port = {.task = task, .content = -EBADF};
+    struct port port = {.task = task, .content = -EBADF, .disk = -EBADF};
     CLEANUP_CLOSE int root_fd = -EBADF;
     void *slot = NULL;
     int r;
@@ -227,6 +229,11 @@ static int run(const struct layer_task *task, struct error *err)
         port.content = open(task->source, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
         if (port.content < 0)
             return error_set_errno(err, -errno, "cannot open %s", task->source);
+    }
+    if (task->disk) {
+        port.disk = open(task->disk, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        if (port.disk < 0)
+            return error_set_errno(err, -errno, "cannot open %s", task->disk);
     }
     root_fd = open_layer(task, err);
     if (root_fd < 0)

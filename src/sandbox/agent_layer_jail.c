@@ -104,6 +104,7 @@ static const char *const calls[] = {
     "stat",
     "statx",
     "symlinkat",
+    "sync_file_range",
     "syncfs",
     "sysinfo",
     "umask",

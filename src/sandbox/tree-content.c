@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,7 +19,12 @@
 #include "sandbox/archive-entry.h"
 #include "sandbox/tree-path.h"
 
-enum { EXTENTS_AT_ONCE = 128, COPY_SIZE = 1024 * 1024 };
+enum {
+    EXTENTS_AT_ONCE = 128,
+    COPY_SIZE = 1024 * 1024,
+    BATCH_SIZE = 8 * 1024 * 1024, /* is read ahead, and written to disk, while another is copied */
+    DIRECT_UNIT = 4096,           /* a multiple of any disk's, and of x86's pages */
+};
 _Static_assert(TREE_PIECES_MAX * sizeof(struct tree_piece) <= TAR_XATTR_SIZE_MAX,
                "an attribute does not hold as many pieces");
 
@@ -122,32 +128,103 @@ int tree_content_refer(int fd, enum tree_content how, struct tar_entry *entry, s
 
 /* --- receiver --- */
 
-/* In the kernel, where it can; both are files of the host. */
-static int copy_piece(int from, uint64_t source, int to, uint64_t offset, uint64_t length)
+struct copy {
+    const struct tree_content_way *way;
+    int from;
+    int to;
+    char *buffer; /* when the kernel does not copy between these two */
+    bool by_hand;
+    bool indirect; /* `to` cannot be written directly */
+};
+
+/* From the page cache of one straight to what is below the other's file system, without a copy of
+ * it in between. Whole blocks only; -EINVAL when it cannot be so. */
+static ssize_t copy_directly(const struct copy *copy, off_t in, off_t out, size_t length)
 {
-    CLEANUP_FREE char *bytes = NULL;
-    off_t in = (off_t)source;
-    off_t out = (off_t)offset;
+    int flags = fcntl(copy->to, F_GETFL);
+    ssize_t n = -EINVAL;
 
+    length -= length % DIRECT_UNIT;
+    if (in % DIRECT_UNIT || out % DIRECT_UNIT || length == 0 || flags < 0)
+        return -EINVAL;
+    void *bytes = mmap(NULL, length, PROT_READ, MAP_SHARED, copy->from, in);
+    if (bytes == MAP_FAILED)
+        return -EINVAL;
+    if (fcntl(copy->to, F_SETFL, flags | O_DIRECT) == 0) {
+        n = pwrite(copy->to, bytes, length, out);
+        n = n < 0 ? -errno : n;
+        (void)fcntl(copy->to, F_SETFL, flags);
+    }
+    (void)munmap(bytes, length);
+    return n;
+}
+
+static ssize_t copy_by_hand(struct copy *copy, off_t in, off_t out, size_t length)
+{
+    ssize_t n;
+
+    if (!copy->buffer && !(copy->buffer = malloc(COPY_SIZE)))
+        return -ENOMEM;
+    n = pread(copy->from, copy->buffer, length < COPY_SIZE ? length : COPY_SIZE, in);
+    if (n > 0)
+        n = pwrite(copy->to, copy->buffer, (size_t)n, out);
+    return n < 0 ? -errno : n;
+}
+
+/* Some of it: how many bytes; 0 at the end of the source. */
+static ssize_t copy_some(struct copy *copy, off_t in, off_t out, size_t length)
+{
+    ssize_t n = -EINVAL;
+
+    if (copy->way->disk_fd >= 0 && !copy->indirect) {
+        n = copy_directly(copy, in, out, length);
+        copy->indirect = n == -EINVAL || n == -EFAULT;
+        if (!copy->indirect)
+            return n;
+    }
+    if (!copy->by_hand) {
+        n = copy_file_range(copy->from, &in, copy->to, &out, length, 0);
+        n = n < 0 ? -errno : n;
+        copy->by_hand = n == -EXDEV || n == -EINVAL || n == -EOPNOTSUPP || n == -ENOSYS;
+    }
+    return copy->by_hand ? copy_by_hand(copy, in, out, length) : n;
+}
+
+/* The disk begins with them while the next ones are copied, or all would have to wait for it at the
+ * end. It is a hint: what cannot be written is told then (syncfs(2)). */
+static void start_writing(const struct copy *copy, off_t offset, off_t length)
+{
+    if (copy->way->disk_fd >= 0)
+        (void)sync_file_range(copy->way->disk_fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    else
+        (void)sync_file_range(copy->to, offset, length, SYNC_FILE_RANGE_WRITE);
+}
+
+/* Both are files of the host. */
+static int copy_piece(struct copy *copy, off_t in, off_t out, uint64_t length)
+{
+    off_t begun = out;
+
+    copy->indirect = false;
+    (void)posix_fadvise(copy->from, in, BATCH_SIZE, POSIX_FADV_WILLNEED);
     while (length > 0) {
-        size_t want = length < COPY_SIZE ? (size_t)length : COPY_SIZE;
-        ssize_t n = bytes ? -1 : copy_file_range(from, &in, to, &out, (size_t)length, 0);
+        size_t want = length < BATCH_SIZE ? (size_t)length : BATCH_SIZE;
 
-        if (n < 0 && (bytes || errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP ||
-                      errno == ENOSYS)) {
-            if (!bytes && !(bytes = malloc(COPY_SIZE)))
-                return -ENOMEM;
-            n = pread(from, bytes, want, in);
-            if (n > 0)
-                n = pwrite(to, bytes, (size_t)n, out);
-            in += n > 0 ? n : 0;
-            out += n > 0 ? n : 0;
-        }
-        if (n < 0 && errno != EINTR)
-            return -errno;
+        if (length > want)
+            (void)posix_fadvise(copy->from, in + (off_t)want, BATCH_SIZE, POSIX_FADV_WILLNEED);
+        ssize_t n = copy_some(copy, in, out, want);
         if (n == 0)
             return -EIO; /* it has become shorter */
-        length -= n > 0 ? (uint64_t)n : 0;
+        if (n < 0 && n != -EINTR)
+            return (int)n;
+        n = n > 0 ? n : 0;
+        in += n;
+        out += n;
+        length -= (uint64_t)n;
+        if (length == 0 || out - begun >= BATCH_SIZE) {
+            start_writing(copy, begun, out - begun);
+            begun = out;
+        }
     }
     return 0;
 }
@@ -185,13 +262,14 @@ static int open_source(enum tree_content how, int source_fd, const char *path)
                  : -ENOMEM;
 }
 
-static int fetch(int fd, enum tree_content how, int source_fd, const struct tar_entry *entry,
+static int fetch(int fd, const struct tree_content_way *way, const struct tar_entry *entry,
                  const struct tar_xattr *xattr, uint64_t max, uint64_t *ret_bytes,
                  struct error *err)
 {
     const struct tree_piece *pieces = xattr->value;
     size_t n = xattr->size / sizeof(*pieces);
-    CLEANUP_CLOSE int source = open_source(how, source_fd, entry->path);
+    CLEANUP_CLOSE int source = open_source(way->how, way->source_fd, entry->path);
+    struct copy copy = {.way = way, .from = source, .to = fd};
     struct stat status;
     int r = 0;
 
@@ -203,22 +281,23 @@ static int fetch(int fd, enum tree_content how, int source_fd, const struct tar_
     if (*ret_bytes > max)
         return error_set_class(err, ERROR_INVALID, "the layer has more content than its disk");
     for (size_t i = 0; i < n && r == 0; i++)
-        r = copy_piece(source, le64toh(pieces[i].source), fd, le64toh(pieces[i].offset),
+        r = copy_piece(&copy, (off_t)le64toh(pieces[i].source), (off_t)le64toh(pieces[i].offset),
                        le64toh(pieces[i].length));
+    free(copy.buffer);
     return r < 0 ? error_set_errno(err, r, "cannot write") : 1;
 }
 
-int tree_content_fetch(int fd, enum tree_content how, int source_fd, struct tar_entry *entry,
+int tree_content_fetch(int fd, const struct tree_content_way *way, struct tar_entry *entry,
                        uint64_t max, uint64_t *ret_bytes, struct error *err)
 {
-    for (size_t i = 0; how != TREE_CONTENT_HERE && i < entry->n_xattrs; i++) {
+    for (size_t i = 0; way->how != TREE_CONTENT_HERE && i < entry->n_xattrs; i++) {
         struct tar_xattr xattr = entry->xattrs[i];
         int r;
 
         if (!string_equal(xattr.name, TREE_CONTENT_XATTR))
             continue;
         entry->xattrs[i] = entry->xattrs[--entry->n_xattrs];
-        r = fetch(fd, how, source_fd, entry, &xattr, max, ret_bytes, err);
+        r = fetch(fd, way, entry, &xattr, max, ret_bytes, err);
         free(xattr.name);
         free(xattr.value);
         return r;

@@ -34,6 +34,14 @@ struct tree_piece {
     uint64_t source; /* offset in the image, or in the other file */
 };
 
+/* How a receiver comes by it. */
+struct tree_content_way {
+    enum tree_content how;
+    int source_fd; /* the image (TREE_CONTENT_DISK), or the directory that the path is below */
+    int disk_fd;   /* the image whose file system the receiver fills, and that no VM has had;
+                    * -EBADF: none. Its page cache is the one that is kept. */
+};
+
 /* Sender: makes the file's entry one by reference, if its content can be told so: 1, else 0. `fd`
  * is the file, open for reading; the entry has its size, and with TREE_CONTENT_PATH its segments if
  * it is sparse. */
@@ -41,9 +49,8 @@ int tree_content_refer(int fd, enum tree_content how, struct tar_entry *entry, s
 
 /* Receiver: fills the new, empty file `fd` with what the entry refers to, and takes the attribute
  * off the entry. 1; 0 when it refers to nothing; -EINVAL (ERROR_INVALID) when that cannot be, or is
- * more than `max` bytes. source_fd: the image (TREE_CONTENT_DISK), or the directory that the path
- * is below. */
-int tree_content_fetch(int fd, enum tree_content how, int source_fd, struct tar_entry *entry,
+ * more than `max` bytes. The disk has begun to write it, and no more than that, when it returns. */
+int tree_content_fetch(int fd, const struct tree_content_way *way, struct tar_entry *entry,
                        uint64_t max, uint64_t *ret_bytes, struct error *err);
 
 #endif

@@ -190,7 +190,7 @@ static int fetch_content(struct extraction *extraction, int fd, struct tar_entry
 
     if (!extraction->raw)
         return 0;
-    r = tree_content_fetch(fd, options->content, options->content_fd, entry, rest, &bytes, err);
+    r = tree_content_fetch(fd, &options->content, entry, rest, &bytes, err);
     extraction->result.bytes += bytes;
     if (r >= 0)
         extraction->charged += bytes;

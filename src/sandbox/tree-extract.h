@@ -56,10 +56,9 @@ struct tree_extract_options {
      * by rename_to. NULL: no. Both clean. */
     const char *rename_from;
     const char *rename_to;
-    /* With TREE_EXTRACT_RAW: where the content is that members refer to (tree-content.h), and the
-     * descriptor of that, borrowed. */
-    enum tree_content content;
-    int content_fd;
+    /* With TREE_EXTRACT_RAW: where the content is that members refer to (tree-content.h); its
+     * descriptors are borrowed. */
+    struct tree_content_way content;
     uint64_t max_entries; /* 0: TREE_ENTRIES_MAX */
     /* Of content written; with TREE_EXTRACT_RAW also TREE_ENTRY_COST for each member but hard
      * links, and its attributes' and the target's, or a hard link's, length. 0: no limit of ours.

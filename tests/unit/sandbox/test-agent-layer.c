@@ -162,8 +162,19 @@ static void make_ring(void *state)
     assert_int_equal(ftruncate(fd, (off_t)SLOTS * SLOT_SIZE), 0);
 }
 
+/* The receiver's: with `disk`, its files are said to be in a disk of which that is the image. */
+static json_t *layer_to(void *state, const char *content, const char *disk)
+{
+    CLEANUP_FREE char *path = scratch_path(state, disk);
+    json_t *request = layer(state, "to", true, content);
+
+    if (*disk)
+        json_object_set_new(request, "disk", json_string(path));
+    return request;
+}
+
 /* From "from" to "to"; the receiver's outcome. */
-static int transfer(void *state, const char *content, struct error *ret)
+static int transfer(void *state, const char *content, const char *disk, struct error *ret)
 {
     struct peer sender;
     struct peer receiver;
@@ -173,7 +184,7 @@ static int transfer(void *state, const char *content, struct error *ret)
     begin(&sender);
     begin(&receiver);
     assert_int_equal(call(&sender, "layer", layer(state, "from", false, content)), 0);
-    assert_int_equal(call(&receiver, "layer", layer(state, "to", true, content)), 0);
+    assert_int_equal(call(&receiver, "layer", layer_to(state, content, disk)), 0);
     for (int i = 0;; i = (i + 1) % SLOTS) {
         assert_int_equal(slot(&sender, i, 0), 0);
         int64_t length = answered_length(&sender);
@@ -212,9 +223,16 @@ static void fill(int from)
     CLEANUP_CLOSE int whole = openat(from, "whole", O_RDWR | O_CREAT | O_CLOEXEC, 04755);
     for (int i = 0; i < 50000; i++)
         assert_int_equal(dprintf(whole, "%07d\n", i), 8);
+    /* More than is copied at once, and no whole blocks. */
+    CLEANUP_CLOSE int odd = openat(from, "odd", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    for (int i = 0; i < 10000; i++) {
+        char text[997];
+        memset(text, 'A' + i % 50, sizeof(text));
+        assert_int_equal(write(odd, text, sizeof(text)), (ssize_t)sizeof(text));
+    }
 }
 
-static void check_transfer(void **state, const char *content)
+static void check_transfer(void **state, const char *content, const char *disk)
 {
     struct error error = ERROR_INIT;
 
@@ -222,19 +240,24 @@ static void check_transfer(void **state, const char *content)
     CLEANUP_CLOSE int from = scratch_make(*state, "from");
     CLEANUP_CLOSE int to = scratch_make(*state, "to");
     fill(from);
-    if (transfer(*state, content, &error) < 0)
+    if (transfer(*state, content, disk, &error) < 0)
         fail_msg("%s", error.message);
     assert_same(from, to, TREE_COMPARE_HOLES);
 }
 
 static void test_every_inode(void **state)
 {
-    check_transfer(state, "");
+    check_transfer(state, "", "");
 }
 
 static void test_content_of_the_same_path(void **state)
 {
-    check_transfer(state, "path");
+    check_transfer(state, "path", "");
+}
+
+static void test_content_straight_to_a_disk(void **state)
+{
+    check_transfer(state, "path", "ring");
 }
 
 static void test_an_empty_layer(void **state)
@@ -244,7 +267,7 @@ static void test_an_empty_layer(void **state)
     need_root(state);
     CLEANUP_CLOSE int from = scratch_make(*state, "from");
     CLEANUP_CLOSE int to = scratch_make(*state, "to");
-    assert_int_equal(transfer(*state, "", &error), 0);
+    assert_int_equal(transfer(*state, "", "", &error), 0);
     assert_same(from, to, 0);
 }
 
@@ -303,6 +326,9 @@ static void test_wrong_requests(void **state)
     request = layer(*state, "from", false, "");
     json_object_set_new(request, "directory", json_string("relative"));
     assert_int_equal(call(&peer, "layer", request), -EINVAL);
+    request = layer(*state, "from", false, "");
+    json_object_set_new(request, "disk", json_string("/dev/null"));
+    assert_int_equal(call(&peer, "layer", request), -EINVAL);
     assert_int_equal(call(&peer, "layer", layer(*state, "from", false, "")), 0);
     assert_true(call(&peer, "layer", layer(*state, "from", false, "")) < 0);
     assert_int_equal(peer.failure.class, ERROR_CONFLICT);
@@ -339,10 +365,10 @@ static int extract_pieces(void *state, const struct tree_piece *pieces, size_t s
     (void)mkdir(to_path, 0755);
     CLEANUP_CLOSE int to = open(to_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    const struct tree_extract_options options = {.flags = TREE_EXTRACT_RAW,
-                                                 .content = TREE_CONTENT_DISK,
-                                                 .content_fd = fd,
-                                                 .max_bytes = max};
+    const struct tree_extract_options options = {
+        .flags = TREE_EXTRACT_RAW,
+        .content = {.how = TREE_CONTENT_DISK, .source_fd = fd, .disk_fd = -EBADF},
+        .max_bytes = max};
     return extract_bytes(to, "/", &options, archive.data, archive.length, err);
 }
 
@@ -396,6 +422,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_every_inode),
         TEST(test_content_of_the_same_path),
+        TEST(test_content_straight_to_a_disk),
         TEST(test_an_empty_layer),
         TEST(test_what_comes_is_no_archive),
         TEST(test_an_archive_without_its_end),
