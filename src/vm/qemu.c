@@ -220,6 +220,13 @@ static int append_lines(char ***argv)
     return r;
 }
 
+/* Gives free pages back to the host. Not the memory of a template: QEMU would punch them out of the
+ * file that all its VMs have in common, is refused, and complains for each. */
+static int append_balloon(char ***argv)
+{
+    return qemu_append(argv, "-device", "virtio-balloon-pci", "free-page-reporting", "on", NULL);
+}
+
 static int append_pooled(char ***argv, const struct vm_config *config)
 {
     int r = qemu_append(argv, "-device", "virtio-scsi-pci", "id", QEMU_DISKS, NULL);
@@ -294,6 +301,8 @@ static int qemu_command(const struct vm_config *config, const struct vm_engine_o
         r = append_kernel(&argv, config->template != NULL);
     if (r == 0)
         r = append_lines(&argv);
+    if (r == 0 && !config->template)
+        r = append_balloon(&argv);
     for (size_t i = 0; i < config->n_disks && r == 0; i++)
         r = append_disk(&argv, i, config->disks[i].read_only);
     if (r == 0)

@@ -123,6 +123,8 @@ static void assert_qemu_command(enum vm_engine engine, const char *accel, const 
             "virtserialport,chardev=link,name=hull",
             "-device",
             "virtio-rng-pci",
+            "-device",
+            "virtio-balloon-pci,free-page-reporting=on",
             "-add-fd",
             "fd=8,set=0",
             "-blockdev",

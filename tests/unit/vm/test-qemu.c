@@ -304,8 +304,9 @@ static void start(struct machine *machine, enum vm_engine engine)
 static void assert_devices(struct machine *machine)
 {
     static const char *const expected[] = {"child<virtio-serial-pci>", "child<virtserialport>",
-                                           "child<virtio-rng-pci>",    "child<virtio-blk-pci>",
-                                           "child<virtio-blk-pci>",    "child<virtio-net-pci>"};
+                                           "child<virtio-rng-pci>",    "child<virtio-balloon-pci>",
+                                           "child<virtio-blk-pci>",    "child<virtio-blk-pci>",
+                                           "child<virtio-net-pci>"};
     enum { N = sizeof(expected) / sizeof(expected[0]) };
     const json_t *list =
         ask(machine, "qom-list", json_pack("{s:s}", "path", "/machine/peripheral-anon"));
