@@ -195,16 +195,16 @@ static int call_json(struct compute_client *client, const char *op, json_t *argu
     return arguments ? compute_client_call(client, op, arguments, NULL, err) : error_oom(err);
 }
 
-int compute_client_start_heeding(struct compute_client *client, pid_t *ret_pid, char **ret_damage,
+int compute_client_start_heeding(struct compute_client *client, pid_t *ret_pid, char **ret_notice,
                                  struct error *err)
 {
     CLEANUP_JSON json_t *answer = NULL;
     int r = compute_client_call(client, "start", NULL, &answer, err);
-    const char *damage = json_string_value(json_object_get(answer, "damage"));
+    const char *notice = json_string_value(json_object_get(answer, "notice"));
 
     if (r < 0)
         return r;
-    if (ret_damage && damage && string_replace(ret_damage, damage) < 0)
+    if (ret_notice && notice && string_replace(ret_notice, notice) < 0)
         return error_oom(err);
     if (ret_pid)
         *ret_pid = (pid_t)json_integer_value(json_object_get(answer, "pid"));

@@ -45,8 +45,9 @@ int compute_client_wait_event(struct compute_client *client, int timeout_ms, jso
 
 /* --- thin forms over compute_client_call --- */
 int compute_client_start(struct compute_client *client, pid_t *ret_pid, struct error *err);
-/* *ret_damage is changed, to malloc'd text, if the container's writable layer is found damaged. */
-int compute_client_start_heeding(struct compute_client *client, pid_t *ret_pid, char **ret_damage,
+/* *ret_notice is changed, to malloc'd text, if the container runs though something is wrong: its
+ * writable layer is damaged, or it lacks what is mounted below a share. */
+int compute_client_start_heeding(struct compute_client *client, pid_t *ret_pid, char **ret_notice,
                                  struct error *err);
 int compute_client_signal(struct compute_client *client, const char *exec_id, int signal, bool all,
                           struct error *err);

@@ -172,8 +172,9 @@ static void answer_starter(struct worker *worker, const struct error *error)
     json_t *answer = json_pack("{s:i}", "pid", (int)worker->pid);
     if (answer && worker->warnings)
         (void)json_object_set(answer, "warnings", worker->warnings);
-    if (answer && *worker->damage)
-        (void)json_put_string(answer, "damage", worker->damage);
+    const char *notice = *worker->damage ? worker->damage : worker->notice;
+    if (answer && *notice)
+        (void)json_put_string(answer, "notice", notice);
     wire_connection_answer(client->connection, worker->start_id, answer);
 }
 

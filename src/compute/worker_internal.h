@@ -113,6 +113,7 @@ struct worker {
     pid_t pid;
     json_t *warnings;
     char damage[256]; /* of the writable layer, as the guest says; "": none */
+    char notice[512]; /* of the shares: what the container does not have; "": nothing */
 
     /* streams */
     struct log_file log;

@@ -210,33 +210,78 @@ bool worker_shares_go_below(const struct worker *worker)
     return worker->shares && worker->shares->n_below > 0;
 }
 
-static int attach_one_below(struct worker *worker, unsigned index, const struct vm_below *below,
+/* What is mounted in one that the guest does not have has no place to be. */
+static bool is_in_covered(const struct vm_below_list *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *path = list->items[i].path;
+
+        if (list->items[i].covered && string_starts_with(list->items[n].path, path) &&
+            list->items[n].path[strlen(path)] == '/')
+            return true;
+    }
+    return false;
+}
+
+/* Whatever is mounted somewhere below must not keep a directory from being shared. What is worth
+ * knowing about it goes into State.Error, and all of it into the worker's messages. */
+static int cover_below(struct worker *worker, unsigned index, struct vm_below *below,
+                       const struct error *reason, struct error *err)
+{
+    struct error why = ERROR_INIT;
+    int r = vm_cover_below(worker->vm, index, below->path, &why);
+
+    if (r < 0)
+        return error_wrap(err, error_copy(err, reason),
+                          "'%s' (bind-recursive=disabled mounts it without what is below)",
+                          worker->shares->mounts[index].name);
+    below->covered = true;
+    worker_note(worker, "%s: in its place is nothing", reason->message);
+    if (string_is_empty(worker->notice))
+        (void)snprintf(worker->notice, sizeof(worker->notice), "%.480s: in its place is nothing",
+                       reason->message);
+    return 0;
+}
+
+static bool is_want(int code)
+{
+    return code == -ENOMEM || code == -EMFILE || code == -ENFILE;
+}
+
+static int attach_one_below(struct worker *worker, unsigned index, struct vm_below *below,
                             struct error *err)
 {
     const struct vm_share *top = &worker->shares->mounts[index];
     CLEANUP_FREE char *name = path_join(top->name, below->path);
+    struct error reason = ERROR_INIT;
 
     if (!name)
         return error_oom(err);
     const struct vm_share share = {.fd = below->fd, .name = name, .read_only = top->read_only};
-    int r = vm_attach_below(worker->vm, index, below->path, &share, err);
-    return r < 0 ? error_wrap(err, r,
-                              "'%s' (bind-recursive=disabled mounts it without what is below)",
-                              top->name)
-                 : 0;
+    int r = below->fd < 0 ? error_set_errno(&reason, below->fd, "cannot share %s", name)
+                          : vm_attach_below(worker->vm, index, below->path, &share, &reason);
+    if (r >= 0)
+        return 0;
+    return is_want(r) ? error_copy(err, &reason) : cover_below(worker, index, below, &reason, err);
 }
 
 int worker_shares_attach_below(struct worker *worker, struct error *err)
 {
     struct worker_shares *shares = worker->shares;
 
-    for (size_t i = 0; shares && i < shares->n_mounts; i++)
-        for (size_t k = 0; k < shares->below[i].n; k++) {
-            int r = attach_one_below(worker, (unsigned)i, &shares->below[i].items[k], err);
+    for (size_t i = 0; shares && i < shares->n_mounts; i++) {
+        struct vm_below_list *list = &shares->below[i];
+
+        for (size_t k = 0; k < list->n; k++) {
+            int r = is_in_covered(list, k)
+                        ? 0
+                        : attach_one_below(worker, (unsigned)i, &list->items[k], err);
 
             if (r < 0)
                 return r;
         }
+        vm_below_release(list);
+    }
     return 0;
 }
 

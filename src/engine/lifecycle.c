@@ -66,7 +66,7 @@ static void start_failed(struct container *container, const struct error *failur
 static int start_in_worker(struct container *container, pid_t *ret_pid, struct error *err)
 {
     CLEANUP_CLIENT struct compute_client *client = NULL;
-    CLEANUP_FREE char *damage = NULL;
+    CLEANUP_FREE char *notice = NULL;
     int r = compute_client_connect(container->runtime_dir, &client, err);
     if (r < 0)
         return r;
@@ -75,7 +75,7 @@ static int start_in_worker(struct container *container, pid_t *ret_pid, struct e
         (void)compute_client_kill(client, NULL);
         return r;
     }
-    r = compute_client_start_heeding(client, ret_pid, &damage, err);
+    r = compute_client_start_heeding(client, ret_pid, &notice, err);
     admission_end(container);
     if (r < 0) {
         struct error ignored = ERROR_INIT;
@@ -85,9 +85,9 @@ static int start_in_worker(struct container *container, pid_t *ret_pid, struct e
                           "OCI runtime create failed: hull create failed: unable to start "
                           "container process");
     }
-    if (damage) { /* it runs all the same: State.Error says it */
+    if (notice) { /* it runs all the same: State.Error says it */
         ENGINE_STATE(container->engine);
-        string_copy(container->error, sizeof(container->error), damage);
+        string_copy(container->error, sizeof(container->error), notice);
     }
     return 0;
 }

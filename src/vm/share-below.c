@@ -61,16 +61,20 @@ static bool is_kernel_view(const char *type)
     return false;
 }
 
-/* The mount that this line is about and no other: one that is hidden, or was exchanged since, is
- * not found by its name. */
+/* The mount that this line is about and no other: -ENOENT for one that is hidden, or was exchanged
+ * since, and so is not found by its name. */
 static int open_mount(const char *point, uint64_t id)
 {
     struct statx status;
     CLEANUP_CLOSE int fd = open(point, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
-    if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &status) < 0 ||
-        !(status.stx_mask & STATX_MNT_ID) || status.stx_mnt_id != id ||
-        !(status.stx_attributes & STATX_ATTR_MOUNT_ROOT))
+    if (fd < 0)
+        return errno == ENOTDIR ? -ENOENT : -errno;
+    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &status) < 0)
+        return -errno;
+    if (!(status.stx_mask & STATX_MNT_ID))
+        return -EOPNOTSUPP;
+    if (status.stx_mnt_id != id || !(status.stx_attributes & STATX_ATTR_MOUNT_ROOT))
         return -ENOENT;
     return TAKE_FD(fd);
 }
@@ -92,7 +96,7 @@ static int append(struct vm_below_list *list, int fd, const char *path, const ch
     items[list->n] = (struct vm_below){.fd = -EBADF, .path = strdup(path)};
     if (!items[list->n].path)
         return error_oom(err);
-    items[list->n++].fd = TAKE_FD(owned);
+    items[list->n++].fd = owned < 0 ? owned : TAKE_FD(owned);
     return 0;
 }
 
@@ -119,7 +123,7 @@ static int look_at(char *line, const char *top, const char *name, struct vm_belo
     if (strncmp(point, top, length) != 0 || !point[length])
         return 0;
     int fd = open_mount(point, id);
-    if (fd < 0)
+    if (fd == -ENOENT)
         return 0;
     if (!is_kernel_view(type))
         return append(list, fd, point + length, name, err);

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -156,24 +157,62 @@ static int make_target(enum vm_share_kind kind, const char *path, const char *ta
     return 0;
 }
 
+/* What is to be done in a jail. */
+struct attachment {
+    int pidfd;
+    int mount; /* -EBADF: an empty one is made there */
+    bool make; /* the target, first */
+    enum vm_share_kind kind;
+    const char *path;
+    const char *target;
+    uid_t owner;             /* of an empty one */
+    const char *file_system; /* options of its tmpfs */
+};
+
+#define EMPTY_FILE "shares/empty"
+enum { EMPTY_FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC };
+
+/* The target is a directory, or else a file, over which goes one that nobody can name any more. */
+static int cover(const struct attachment *job)
+{
+    const char *target = job->target;
+    int r = 0;
+
+    if (mount("tmpfs", target, "tmpfs", EMPTY_FLAGS, job->file_system) == 0)
+        return 0;
+    if (errno != ENOTDIR)
+        return -errno;
+    CLEANUP_CLOSE int file =
+        open(EMPTY_FILE, O_CREAT | O_EXCL | O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0444);
+    if (file < 0)
+        return -errno;
+    if (fchown(file, job->owner, job->owner) < 0 ||
+        mount(EMPTY_FILE, target, NULL, MS_BIND, NULL) < 0 ||
+        mount(NULL, target, NULL, MS_BIND | MS_REMOUNT | EMPTY_FLAGS, NULL) < 0)
+        r = -errno;
+    (void)unlink(EMPTY_FILE);
+    return r;
+}
+
 /* In the child, whose root becomes the jail's. That belongs to the host's root and the VMM cannot
  * write there, so that there is nothing in it to be fooled by. */
-static int attach_inside(int pidfd, int mount, enum vm_share_kind kind, const char *path,
-                         const char *target, bool make)
+static int attach_inside(const struct attachment *job)
 {
     int r;
 
-    if (setns(pidfd, CLONE_NEWNS) < 0 || chdir("/") < 0)
+    if (setns(job->pidfd, CLONE_NEWNS) < 0 || chdir("/") < 0)
         return -errno;
     umask(0);
-    r = make ? make_target(kind, path, target) : 0;
-    if (r == 0 && syscall(SYS_move_mount, mount, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+    if (job->mount < 0)
+        return cover(job);
+    r = job->make ? make_target(job->kind, job->path, job->target) : 0;
+    if (r == 0 &&
+        syscall(SYS_move_mount, job->mount, "", AT_FDCWD, job->target, MOVE_MOUNT_F_EMPTY_PATH) < 0)
         r = -errno;
     return r;
 }
 
-static int attach(int pidfd, int mount, enum vm_share_kind kind, const char *path,
-                  const char *target, bool make, struct error *err)
+static int attach(const struct attachment *job, struct error *err)
 {
     int status = 0;
     pid_t pid;
@@ -183,14 +222,15 @@ static int attach(int pidfd, int mount, enum vm_share_kind kind, const char *pat
      * only; handlers of the C library have no business there. */
     pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (pid == 0)
-        _exit(-attach_inside(pidfd, mount, kind, path, target, make));
+        _exit(-attach_inside(job));
     if (pid < 0)
         return error_set_errno(err, -errno, "cannot enter a utility VM's jail");
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return error_set_errno(err, -errno, "cannot enter a utility VM's jail");
     r = WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
-    return r < 0 ? error_set_errno(err, r, "cannot attach %s in a utility VM's jail", target) : 0;
+    return r < 0 ? error_set_errno(err, r, "cannot attach %s in a utility VM's jail", job->target)
+                 : 0;
 }
 
 int vm_share_attach(int pidfd, int mount, enum vm_share_kind kind, unsigned index,
@@ -198,13 +238,15 @@ int vm_share_attach(int pidfd, int mount, enum vm_share_kind kind, unsigned inde
 {
     char path[64];
     char target[64];
+    const struct attachment job = {
+        .pidfd = pidfd, .mount = mount, .make = true, .kind = kind, .path = path, .target = target};
 
     vm_share_path(kind, index, path, target, sizeof(path));
-    return attach(pidfd, mount, kind, path, target, true, err);
+    return attach(&job, err);
 }
 
 /* The share's own mount follows no links (nosymfollow), so the path leads nowhere else. */
-int vm_share_attach_below(int pidfd, int mount, unsigned index, const char *path, struct error *err)
+static int attach_below(struct attachment *job, unsigned index, const char *path, struct error *err)
 {
     char top[64];
     char file[64];
@@ -213,5 +255,24 @@ int vm_share_attach_below(int pidfd, int mount, unsigned index, const char *path
     vm_share_path(VM_SHARE_DIRECTORY, index, top, file, sizeof(top));
     if (snprintf(target, sizeof(target), "%s/%s", top, path) >= (int)sizeof(target))
         return error_set(err, -ENAMETOOLONG, "cannot share %s: its path is too long", path);
-    return attach(pidfd, mount, VM_SHARE_DIRECTORY, top, target, false, err);
+    job->target = target;
+    return attach(job, err);
+}
+
+int vm_share_attach_below(int pidfd, int mount, unsigned index, const char *path, struct error *err)
+{
+    struct attachment job = {.pidfd = pidfd, .mount = mount, .kind = VM_SHARE_DIRECTORY};
+
+    return attach_below(&job, index, path, err);
+}
+
+int vm_share_cover_below(int pidfd, unsigned index, const char *path, uid_t owner,
+                         struct error *err)
+{
+    char options[64];
+    struct attachment job = {
+        .pidfd = pidfd, .mount = -EBADF, .owner = owner, .file_system = options};
+
+    (void)snprintf(options, sizeof(options), "mode=0555,size=4k,uid=%u,gid=%u", owner, owner);
+    return attach_below(&job, index, path, err);
 }

@@ -19,6 +19,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct error;
 
@@ -51,5 +52,9 @@ int vm_share_attach(int pidfd, int mount, enum vm_share_kind kind, unsigned inde
  * `path` is relative to that, and what is mounted there is covered. */
 int vm_share_attach_below(int pidfd, int mount, unsigned index, const char *path,
                           struct error *err);
+/* Puts something empty and read-only there instead, which belongs to `owner`: for what cannot be
+ * shared, so that the guest does not see what is below it on the host's disk either. */
+int vm_share_cover_below(int pidfd, unsigned index, const char *path, uid_t owner,
+                         struct error *err);
 
 #endif

@@ -650,6 +650,13 @@ int vm_attach_below(struct vm *vm, unsigned index, const char *path, const struc
     return vm_share_attach_below(vm->process.pidfd, mount, index, path, err);
 }
 
+int vm_cover_below(struct vm *vm, unsigned index, const char *path, struct error *err)
+{
+    if (vm->user_namespace < 0 || index >= VM_SHARES_MAX || vm->process.pid <= 0)
+        return error_set(err, -EOPNOTSUPP, "cannot cover %s in a utility VM", path);
+    return vm_share_cover_below(vm->process.pidfd, index, path, vm->uid, err);
+}
+
 struct vm *vm_free(struct vm *vm)
 {
     if (!vm)

@@ -143,6 +143,8 @@ int vm_attach_disk(struct vm *vm, unsigned index, const struct vm_share *disk, s
  * relative to it. */
 int vm_attach_below(struct vm *vm, unsigned index, const char *path, const struct vm_share *share,
                     struct error *err);
+/* Something empty in its place (vm_share_cover_below()). */
+int vm_cover_below(struct vm *vm, unsigned index, const char *path, struct error *err);
 
 /* Can a VM of this engine be started as `pooled`? */
 bool vm_can_pool(enum vm_engine engine);

@@ -15,6 +15,7 @@ teardown() {
         load ../lib
         remove_all
         umount -R -l "$HULL_WORLD/below/one two" 2>/dev/null || true
+        umount -R -l "$HULL_WORLD"/below/{single,hidden,over} 2>/dev/null || true
         docker volume ls -q | xargs -r timeout 60 "$HULL_CLIENT" volume rm -f >/dev/null
 }
 
@@ -204,6 +205,41 @@ volumes() { docker volume ls -q | sort | xargs; }
         fi
         umount -R "$d/one two"
         rm -r --one-file-system "$d"
+}
+
+@test "what is mounted below and cannot be id-mapped is not there, which State.Error says; nothing else is missing" {
+        local d=$HULL_WORLD/below
+        mkdir -p "$d/over" "$d/hidden" "$d/side/lower" "$d/side/upper" "$d/side/work"
+        echo below >"$d/hidden/file"
+        echo file >"$d/single"
+        echo secret >"$d/side/lower/secret"
+        mkdir "$d/side/lower/deep"
+        mount -t overlay -o "lowerdir=$d/side/lower,upperdir=$d/side/upper,workdir=$d/side/work" over "$d/over"
+        mount -t tmpfs tmpfs "$d/over/deep"
+        mount --bind "$d/over" "$d/hidden"
+        mount --bind "$d/over/secret" "$d/single"
+        box one -v "$d:/a"
+        # Some day it can be.
+        if [[ $(inspect one '{{.State.Error}}') == "" ]]; then
+                eq "secret secret secret" "$(docker exec one cat /a/over/secret /a/hidden/secret /a/single | xargs)"
+        else
+                eq "" "$(docker exec one sh -c 'ls -A /a/over /a/hidden; cat /a/single' | grep -v : | xargs)"
+                eq "root 555 root 555 root 444" "$(docker exec one stat -c '%U %a' /a/over /a/hidden /a/single | xargs)"
+                exits 1 docker exec one touch /a/over/x
+                exits 1 docker exec one sh -c 'echo x >/a/single'
+                has "its file system, overlay, has no id-mapped mounts on this kernel: in its place is nothing" "$(inspect one '{{.State.Error}}')"
+        fi
+        eq lower "$(docker exec one ls /a/side/ | head -1)"
+        # Nothing of the host's is held by it.
+        umount "$d/single" "$d/hidden" "$d/over/deep" "$d/over"
+        docker rm -f one >/dev/null
+        rm -r --one-file-system "$d"
+}
+
+@test "a whole host, read-only" {
+        box one -v /:/host:ro
+        eq "$(cat /etc/passwd)" "$(docker exec one cat /host/etc/passwd)"
+        exits 1 docker exec one touch /host/x
 }
 
 @test "a single file: its content, and not what takes its name" {
