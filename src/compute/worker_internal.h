@@ -179,6 +179,8 @@ void worker_pool_drop(struct worker *worker);
 int worker_pool_place(struct worker *worker);
 
 /* worker_place.c */
+/* Milliseconds for a VM that is booted until its container runs. */
+unsigned worker_boot_time(const struct worker *worker);
 char *worker_console_path(const struct compute_job *job);
 int worker_place(struct worker *worker, struct error *err);
 void worker_displace(struct worker *worker);

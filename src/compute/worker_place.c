@@ -125,6 +125,11 @@ static int fill_disks(const struct compute_job *job, struct vm_config *config, s
     return r;
 }
 
+unsigned worker_boot_time(const struct worker *worker)
+{
+    return worker->job->engine == VM_ENGINE_TCG ? WORKER_BOOT_TCG_MS : WORKER_BOOT_MS;
+}
+
 static int place_vm(struct worker *worker, struct error *err)
 {
     const struct compute_job *job = worker->job;
@@ -180,8 +185,7 @@ static int place_vm(struct worker *worker, struct error *err)
         return r;
     trace_now(&worker->trace, TRACE_JAIL);
     worker_set_deadline(worker, WORKER_DEADLINE_BOOT,
-                        boots && job->engine == VM_ENGINE_TCG ? WORKER_BOOT_TCG_MS
-                                                              : WORKER_BOOT_MS);
+                        boots ? worker_boot_time(worker) : WORKER_BOOT_MS);
     return worker_link_open(worker, vm_link(worker->vm), false, "the guest", err);
 }
 

@@ -91,6 +91,8 @@ static void plugged(struct vm *vm, const struct error *error, void *data)
         return;
     }
     worker_template_close(worker);
+    /* What follows is no matter of the template: its time is that of a VM that was booted. */
+    worker_set_deadline(worker, WORKER_DEADLINE_BOOT, worker_boot_time(worker));
     worker_create(worker);
 }
 
@@ -107,6 +109,20 @@ bool worker_template_plug(struct worker *worker)
 
 /* --- what goes wrong --- */
 
+/* By its name may be found one that was made since, with which nothing is wrong. */
+static void remove_state(struct worker *worker)
+{
+    const char *path = worker->job->template_state;
+    struct stat ours;
+    struct stat there;
+
+    if (fstat(worker->template.state, &ours) < 0 || lstat(path, &there) < 0 ||
+        ours.st_dev != there.st_dev || ours.st_ino != there.st_ino)
+        return;
+    if (unlink(path) < 0 && errno != ENOENT)
+        worker_note(worker, "cannot remove %s: %m", path);
+}
+
 bool worker_template_lost(struct worker *worker, const struct error *reason)
 {
     struct error error = ERROR_INIT;
@@ -115,8 +131,7 @@ bool worker_template_lost(struct worker *worker, const struct error *reason)
         (worker->status != WORKER_STARTING && worker->status != WORKER_BOOTING))
         return false;
     worker_note(worker, "the utility VM is booted, its template is removed: %s", reason->message);
-    if (unlink(worker->job->template_state) < 0 && errno != ENOENT)
-        worker_note(worker, "cannot remove %s: %m", worker->job->template_state);
+    remove_state(worker);
     worker->template_spent = true;
     worker_template_close(worker);
     worker_drop_vm(worker);
