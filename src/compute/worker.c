@@ -457,6 +457,7 @@ struct worker *worker_free(struct worker *worker)
     loop_remove(&worker->stall_timer);
     log_file_close(&worker->log);
     json_decref(worker->warnings);
+    json_decref(worker->resources);
     compute_job_free(worker->job);
     free(worker);
     return NULL;

@@ -22,6 +22,7 @@ struct worker_exec {
     struct list node;
     uint64_t serial;
     char id[EXEC_ID_MAX + 1];
+    bool disowned; /* its client was told that it does not run */
 };
 
 /* A request on its way; data of its answer. */
@@ -30,6 +31,9 @@ struct forward {
     uint64_t client; /* serial */
     uint64_t id;
     uint64_t exec;            /* serial; 0: another request */
+    uint64_t freeze;          /* serial; 0: another request */
+    bool frozen;              /* what `freeze` asked for */
+    bool expired;             /* the client was told that there was no answer */
     struct loop_source timer; /* a guest's time to answer */
 };
 
@@ -144,13 +148,15 @@ static void exec_free(struct worker *worker, struct worker_exec *exec)
     free(exec);
 }
 
-bool worker_exec_ended(struct worker *worker, const char *id)
+int worker_exec_ended(struct worker *worker, const char *id)
 {
     struct worker_exec *exec = exec_find(worker, id);
 
-    if (exec)
-        exec_free(worker, exec);
-    return exec != NULL;
+    if (!exec)
+        return -ENOENT;
+    int r = exec->disowned ? 0 : 1;
+    exec_free(worker, exec);
+    return r;
 }
 
 json_t *worker_exec_ids(const struct worker *worker)
@@ -200,16 +206,61 @@ unsigned worker_patience(const struct worker *worker, unsigned ms)
     return worker->job->engine == VM_ENGINE_TCG ? WORKER_TCG_FACTOR * ms : ms;
 }
 
-/* The client is told; an answer that comes yet is nobody's. */
+static void ignore_answer(struct wire_connection *connection, json_t *ok, const struct error *error,
+                          void *data)
+{
+    (void)connection;
+    (void)ok;
+    (void)error;
+    (void)data;
+}
+
+/* NULL: it has ended. */
+static struct worker_exec *exec_of(const struct forward *forward)
+{
+    LIST_FOR_EACH (exec, &forward->worker->execs, struct worker_exec, node) {
+        if (forward->exec && exec->serial == forward->exec)
+            return exec;
+    }
+    return NULL;
+}
+
+/* The guest has done, late, what its client was told had failed. */
+static void undo(struct forward *forward, struct wire_connection *connection)
+{
+    struct worker *worker = forward->worker;
+    struct worker_exec *exec = exec_of(forward);
+
+    if (exec) {
+        worker_note(worker, "exec %s started too late and is killed", exec->id);
+        (void)wire_connection_request(connection, "signal",
+                                      json_pack("{s:s,s:i}", "exec", exec->id, "signal", SIGKILL),
+                                      ignore_answer, worker, NULL);
+    }
+    /* Unless somebody has asked for either since. */
+    if (!forward->freeze || forward->freeze != worker->last_freeze)
+        return;
+    worker_note(worker, "the container was %s too late, which is undone",
+                forward->frozen ? "frozen" : "thawed");
+    (void)wire_connection_request(connection, "freeze",
+                                  json_pack("{s:b}", "frozen", !forward->frozen), ignore_answer,
+                                  worker, NULL);
+}
+
+/* The client is told; if the guest obeys yet, that is undone. */
 static void forward_expired(struct loop_source *source, uint32_t events)
 {
     struct forward *forward = source->data;
     struct worker_client *client = worker_client_find(forward->worker, forward->client);
+    struct worker_exec *exec = exec_of(forward);
     struct error error = ERROR_INIT;
 
     (void)events;
     loop_remove(source);
     forward->client = 0;
+    forward->expired = true;
+    if (exec)
+        exec->disowned = true;
     (void)error_set(&error, -ETIMEDOUT, WORKER_NO_ANSWER);
     if (client)
         wire_connection_refuse(client->connection, forward->id, &error);
@@ -248,10 +299,11 @@ static void forward_answered(struct wire_connection *connection, json_t *ok,
     struct forward *forward = data;
     struct worker_client *client = worker_client_find(forward->worker, forward->client);
 
-    (void)connection;
     loop_remove(&forward->timer);
     if (error)
         exec_refused(forward->worker, forward->exec);
+    else if (forward->expired)
+        undo(forward, connection);
     if (client && error)
         wire_connection_refuse(client->connection, forward->id, error);
     else if (client)
@@ -298,6 +350,10 @@ static int send_forward(struct worker_client *client, struct forward *forward, c
     uint32_t agent_ids[RELAYS];
     int r;
 
+    if (string_equal(op, "freeze")) {
+        forward->freeze = worker->last_freeze = ++worker->last_serial;
+        forward->frozen = json_is_true(json_object_get(message, "frozen"));
+    }
     if (!json_object_get(message, "streams") && !string_equal(op, "exec"))
         return wire_connection_request(worker->link, op, json_incref(message), forward_answered,
                                        forward, err);

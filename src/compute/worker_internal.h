@@ -98,6 +98,7 @@ struct worker {
     bool from_template;          /* the VM was made from one and has not got its disks yet */
     bool template_spent;         /* there was one, which did not work */
     bool updating;               /* an `update` is on its way to the guest */
+    json_t *resources; /* worker_update.c: of the container's cgroup; NULL: not looked at */
     bool user_published;
     struct worker_convert *convert;
     struct error lost; /* why the link or the VM was lost, found in a handler */
@@ -123,6 +124,7 @@ struct worker {
     struct list attachments;
     struct list execs;
     size_t n_execs;
+    uint64_t last_freeze; /* serial of the last request to freeze or to thaw */
 
     struct exit_record record;
     struct trace trace;
@@ -251,8 +253,8 @@ uint64_t worker_memory(const struct compute_job *job);
 void worker_forward(struct worker_client *client, uint64_t id, const char *op, json_t *request);
 /* Milliseconds that this worker's guest has for what takes `ms` with hardware's speed. */
 unsigned worker_patience(const struct worker *worker, unsigned ms);
-/* False when no such exec runs. */
-bool worker_exec_ended(struct worker *worker, const char *id);
+/* 1: its client is to hear of it; 0: nobody is, who was told that it does not run; -ENOENT. */
+int worker_exec_ended(struct worker *worker, const char *id);
 json_t *worker_exec_ids(const struct worker *worker);
 void worker_execs_free(struct worker *worker);
 

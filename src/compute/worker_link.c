@@ -383,10 +383,11 @@ static void handle_exit(struct worker *worker, json_t *event)
         container_ended(worker, code, oom, event);
         return;
     }
-    if (!worker_exec_ended(worker, exec)) {
+    int r = worker_exec_ended(worker, exec);
+    if (r < 0)
         wire_connection_violation(worker->link, "an 'exit' event for an exec that does not run");
+    if (r <= 0)
         return;
-    }
     worker_broadcast(worker, "exit",
                      json_pack("{s:s,s:i,s:i,s:I}", "exec", exec, "code", code, "signal", signal,
                                "time", (json_int_t)timestamp_now()));

@@ -4,12 +4,17 @@
  * What rises rises outside first, what falls falls inside first, so that the guest is never given
  * what the host would kill it for. While an update is on its way another one is refused. What the
  * VM has is kept in the job, which nobody reads again. */
+#include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "base/json.h"
+#include "base/path.h"
+#include "base/strings.h"
 #include "compute/worker_internal.h"
 #include "vm/vm.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -24,8 +29,80 @@ struct update {
     uint64_t id;
     struct limits old;
     struct limits wanted;
+    json_t *resources;        /* of the container's cgroup, as asked for; NULL: none */
+    bool expired;             /* the client was told that there was no answer */
     struct loop_source timer; /* the guest's time to answer */
 };
+
+static void update_free(struct update *update)
+{
+    json_decref(update->resources);
+    free(update);
+}
+
+/* --- what holds --- */
+
+/* What an OCI runtime has that was told nothing. */
+static json_int_t unlimited(const char *member)
+{
+    return string_equal(member, "shares") ? 1024 : string_equal(member, "period") ? 100000 : -1;
+}
+
+/* Of the container's cgroup: as it was created, and then as it was updated. */
+static json_t *known_resources(struct worker *worker)
+{
+    CLEANUP_FREE char *path = path_join(string_or(worker->job->directory, ""), "config.json");
+    CLEANUP(buffer_release) struct buffer text = BUFFER_INIT(JSON_DOCUMENT_MAX);
+    CLEANUP_JSON json_t *config = NULL;
+
+    if (worker->resources)
+        return worker->resources;
+    if (path && file_read(AT_FDCWD, path, &text, NULL) >= 0)
+        (void)json_parse(buffer_string(&text), text.length, &config, NULL);
+    const json_t *found = json_object_get(json_object_get(config, "linux"), "resources");
+    worker->resources = json_is_object(found) ? json_deep_copy(found) : json_object();
+    return worker->resources;
+}
+
+static void remember(struct worker *worker, const json_t *resources)
+{
+    json_t *known = known_resources(worker);
+    const char *group;
+    json_t *members;
+
+    json_object_foreach ((json_t *)(uintptr_t)resources, group, members) {
+        json_t *before = json_object_get(known, group);
+
+        if (json_is_object(before) && json_is_object(members))
+            (void)json_object_update(before, members);
+        else
+            (void)json_object_set_new(known, group, json_deep_copy(members));
+    }
+}
+
+/* What was there before, of all that `resources` names. */
+static json_t *previous(struct worker *worker, const json_t *resources)
+{
+    json_t *known = known_resources(worker);
+    json_t *found = json_object();
+    const char *group;
+    const char *name;
+    json_t *members;
+    json_t *member;
+
+    json_object_foreach ((json_t *)(uintptr_t)resources, group, members) {
+        json_t *old = json_object();
+
+        json_object_foreach (members, name, member) {
+            json_t *value = json_object_get(json_object_get(known, group), name);
+
+            (void)json_object_set_new(old, name,
+                                      value ? json_incref(value) : json_integer(unlimited(name)));
+        }
+        (void)json_object_set_new(found, group, old);
+    }
+    return found;
+}
 
 uint64_t worker_memory(const struct compute_job *job)
 {
@@ -56,6 +133,54 @@ static json_t *settle(struct update *update)
     return answer;
 }
 
+static json_t *make_message(const struct worker *worker, const json_t *resources,
+                            const struct limits *from, const struct limits *to)
+{
+    json_t *message = json_object();
+
+    if (resources && json_put(message, "resources", json_deep_copy(resources)) < 0)
+        goto fail;
+    if (to->memory != from->memory && vm_resizes_memory(worker->job->engine) &&
+        json_put_i64(message, "memory", (int64_t)to->memory) < 0)
+        goto fail;
+    return message;
+fail:
+    json_decref(message);
+    return NULL;
+}
+
+/* --- an answer that comes too late --- */
+
+static void undone(struct wire_connection *connection, json_t *ok, const struct error *error,
+                   void *data)
+{
+    struct update *update = data;
+    struct worker *worker = update->worker;
+
+    (void)connection;
+    (void)ok;
+    worker->updating = false;
+    if (error)
+        worker_note(worker, "limits that came too late stay in the guest: %s", error->message);
+    if (worker->vm)
+        (void)vm_limit(worker->vm, update->old.memory, update->old.cpus, NULL);
+    update_free(update);
+}
+
+/* The client was told that nothing changes. */
+static void undo(struct update *update, struct wire_connection *connection)
+{
+    struct worker *worker = update->worker;
+    CLEANUP_JSON json_t *resources = update->resources ? previous(worker, update->resources) : NULL;
+    json_t *message = make_message(worker, resources, &update->wanted, &update->old);
+
+    worker_note(worker, "limits were changed too late, which is undone");
+    if (message &&
+        wire_connection_request(connection, "update", message, undone, update, NULL) >= 0)
+        return;
+    undone(connection, NULL, NULL, update);
+}
+
 static void answered(struct wire_connection *connection, json_t *ok, const struct error *error,
                      void *data)
 {
@@ -64,13 +189,17 @@ static void answered(struct wire_connection *connection, json_t *ok, const struc
     struct worker_client *client = worker_client_find(worker, update->client);
     json_t *answer = NULL;
 
-    (void)connection;
     (void)ok;
     loop_remove(&update->timer);
+    if (update->expired && !error) {
+        undo(update, connection);
+        return;
+    }
     worker->updating = false;
-    if (!error)
+    if (!error) {
         answer = settle(update);
-    else if (worker->vm)
+        remember(worker, update->resources);
+    } else if (worker->vm)
         (void)vm_limit(worker->vm, update->old.memory, update->old.cpus, NULL);
     if (client && error)
         wire_connection_refuse(client->connection, update->id, error);
@@ -78,10 +207,10 @@ static void answered(struct wire_connection *connection, json_t *ok, const struc
         wire_connection_answer(client->connection, update->id, answer);
     else
         json_decref(answer);
-    free(update);
+    update_free(update);
 }
 
-/* What holds outside stays until the guest has answered: it may obey yet. */
+/* What holds outside stays until the guest has answered: it may obey yet, which is then undone. */
 static void expired(struct loop_source *source, uint32_t events)
 {
     struct update *update = source->data;
@@ -91,6 +220,7 @@ static void expired(struct loop_source *source, uint32_t events)
     (void)events;
     loop_remove(source);
     update->client = 0;
+    update->expired = true;
     (void)error_set(&error, -ETIMEDOUT, WORKER_NO_ANSWER);
     if (client)
         wire_connection_refuse(client->connection, update->id, &error);
@@ -123,27 +253,12 @@ static int read_limits(const struct worker *worker, const json_t *request, struc
     return 0;
 }
 
-static json_t *make_message(const struct update *update, const json_t *request)
-{
-    json_t *resources = json_object_get(request, "resources");
-    json_t *message = json_object();
-
-    if (resources && json_put(message, "resources", json_incref(resources)) < 0)
-        goto fail;
-    if (update->wanted.memory != update->old.memory &&
-        vm_resizes_memory(update->worker->job->engine) &&
-        json_put_i64(message, "memory", (int64_t)update->wanted.memory) < 0)
-        goto fail;
-    return message;
-fail:
-    json_decref(message);
-    return NULL;
-}
+DEFINE_CLEANUP(struct update *, cleanup_update, update_free)
 
 int worker_update_vm(struct worker_client *client, uint64_t id, json_t *request, struct error *err)
 {
     struct worker *worker = client->worker;
-    CLEANUP_FREE struct update *update = calloc(1, sizeof(*update));
+    CLEANUP(cleanup_update) struct update *update = calloc(1, sizeof(*update));
     int r;
 
     if (!update)
@@ -159,12 +274,13 @@ int worker_update_vm(struct worker_client *client, uint64_t id, json_t *request,
                               .timer = LOOP_SOURCE_INIT};
     if ((r = read_limits(worker, request, &update->wanted, err)) < 0)
         return r;
+    update->resources = json_incref(json_object_get(request, "resources"));
     r = vm_limit(worker->vm,
                  update->wanted.memory > update->old.memory ? update->wanted.memory
                                                             : update->old.memory,
                  update->wanted.cpus, err);
     if (r >= 0) {
-        json_t *message = make_message(update, request);
+        json_t *message = make_message(worker, update->resources, &update->old, &update->wanted);
 
         r = message
                 ? wire_connection_request(worker->link, "update", message, answered, update, err)

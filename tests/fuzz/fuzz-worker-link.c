@@ -56,6 +56,12 @@ int worker_plug(struct worker *worker, vm_plugged_function *plugged, struct erro
     return error_set(err, -EOPNOTSUPP, "no VM here");
 }
 
+unsigned worker_boot_time(const struct worker *worker)
+{
+    (void)worker;
+    return 1;
+}
+
 void worker_drop_vm(struct worker *worker)
 {
     worker_displace(worker);

@@ -90,6 +90,13 @@ int worker_place(struct worker *worker, struct error *err)
     return 0;
 }
 
+bool worker_pool_lost(struct worker *worker, const struct error *reason)
+{
+    (void)worker;
+    (void)reason;
+    return false;
+}
+
 void worker_start_failed(struct worker *worker, const struct error *error)
 {
     (void)worker;

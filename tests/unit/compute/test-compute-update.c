@@ -28,6 +28,8 @@ static struct {
     json_t *answer;
     struct error refusal;
     bool client_gone;
+    bool impatient;
+    char resources[256]; /* of the last request */
 } fake;
 
 static struct compute_job job;
@@ -71,7 +73,13 @@ bool vm_resizes_memory(enum vm_engine engine)
 unsigned worker_patience(const struct worker *of, unsigned ms)
 {
     (void)of;
-    return ms;
+    return fake.impatient ? 1 : ms;
+}
+
+void worker_note(struct worker *of, const char *format, ...)
+{
+    (void)of;
+    (void)format;
 }
 
 struct worker_client *worker_client_find(struct worker *of, uint64_t serial)
@@ -92,6 +100,9 @@ int wire_connection_request(struct wire_connection *connection, const char *op, 
     assert_string_equal(op, "update");
     assert_non_null(json_object_get(message, "resources"));
     assert_null(json_object_get(message, "nano_cpus"));
+    CLEANUP_FREE char *resources =
+        json_dumps(json_object_get(message, "resources"), JSON_COMPACT | JSON_SORT_KEYS);
+    (void)string_copy(fake.resources, sizeof(fake.resources), resources);
     (void)snprintf(text, sizeof(text), "guest %lld; ", (long long)(memory / MIB));
     step(text);
     fake.handler = handler;
@@ -144,18 +155,24 @@ static int tear_down(void **state)
 {
     (void)state;
     json_decref(fake.answer);
+    json_decref(worker.resources);
     return 0;
 }
 
-static int ask(int64_t memory_mib, int64_t nano_cpus, struct error *err)
+static int ask_for(const char *resources, int64_t memory_mib, int64_t nano_cpus, struct error *err)
 {
-    CLEANUP_JSON json_t *request = json_pack("{s:{}}", "resources");
+    CLEANUP_JSON json_t *request = json_pack("{s:o}", "resources", json_loads(resources, 0, NULL));
 
     if (memory_mib)
         (void)json_put_i64(request, "memory", memory_mib * MIB);
     if (nano_cpus >= 0)
         (void)json_put_i64(request, "nano_cpus", nano_cpus);
     return worker_update_vm(&client, 7, request, err);
+}
+
+static int ask(int64_t memory_mib, int64_t nano_cpus, struct error *err)
+{
+    return ask_for("{}", memory_mib, nano_cpus, err);
 }
 
 static void obeys(void)
@@ -272,6 +289,57 @@ static void a_client_that_went_away(void **state)
     assert_string_equal(fake.steps, "limit 256 1.0; guest 128; limit 128 1.0; ");
 }
 
+/* The client was told that the guest does not answer. */
+static void late(const char *resources)
+{
+    fake.impatient = true;
+    assert_int_equal(ask_for(resources, 512, 2000000000, NULL), 1);
+    assert_true(loop_run_once(worker.loop, 5000) >= 0);
+    assert_string_equal(fake.steps, "limit 512 2.0; guest 512; refuse");
+    assert_string_equal(fake.refusal.message, WORKER_NO_ANSWER);
+    assert_true(worker.updating);
+    fake.steps[0] = '\0';
+}
+
+static void what_comes_too_late_is_undone(void **state)
+{
+    (void)state;
+    late("{\"memory\":{\"limit\":9},\"cpu\":{\"quota\":5,\"period\":6},\"pids\":{\"limit\":7}}");
+    obeys();
+    assert_string_equal(fake.steps, "guest 256; ");
+    assert_string_equal(fake.resources, "{\"cpu\":{\"period\":100000,\"quota\":-1},"
+                                        "\"memory\":{\"limit\":-1},\"pids\":{\"limit\":-1}}");
+    assert_true(worker.updating);
+    obeys();
+    assert_string_equal(fake.steps, "guest 256; limit 256 1.0; ");
+    assert_false(worker.updating);
+    assert_int_equal(job.memory, 256 * MIB);
+}
+
+static void what_held_before_holds_again(void **state)
+{
+    (void)state;
+    assert_int_equal(ask_for("{\"memory\":{\"limit\":3},\"pids\":{\"limit\":4}}", 0, -1, NULL), 1);
+    obeys();
+    json_decref(fake.answer);
+    fake.answer = NULL;
+    fake.steps[0] = '\0';
+    late("{\"memory\":{\"limit\":9}}");
+    obeys();
+    assert_string_equal(fake.resources, "{\"memory\":{\"limit\":3}}");
+    refuses(); /* the guest: what it has, it keeps */
+    assert_false(worker.updating);
+}
+
+static void a_late_refusal(void **state)
+{
+    (void)state;
+    late("{}");
+    refuses();
+    assert_string_equal(fake.steps, "limit 256 1.0; ");
+    assert_false(worker.updating);
+}
+
 int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -286,6 +354,9 @@ int main(void)
         ROW(another_engine_keeps_its_memory),
         ROW(one_at_a_time),
         ROW(a_client_that_went_away),
+        ROW(what_comes_too_late_is_undone),
+        ROW(what_held_before_holds_again),
+        ROW(a_late_refusal),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
