@@ -159,7 +159,7 @@ static int place_vm(struct worker *worker, struct error *err)
     };
     events.data = worker;
     if (job->pool)
-        config.pooled = true;
+        config.pooled = config.background = true;
     else if ((r = fill_disks(job, &config, err)) < 0)
         return r;
     if ((job->convert && (r = worker_convert_prepare(job, err)) < 0) ||

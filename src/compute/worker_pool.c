@@ -14,6 +14,9 @@
  * has one is in a network namespace of its own, where the engine puts one end of the container's
  * veth pair and nothing else is.
  *
+ * A boot is done in the background (vm_set_background()): whoever starts a container meanwhile goes
+ * first.
+ *
  * What goes wrong with the VM between adoption and start costs time and nothing else: nothing of
  * the container ran in it, and the start boots another one. */
 #include "base/cleanup.h"
@@ -24,6 +27,7 @@
 #include "base/strings.h"
 #include "compute/worker_internal.h"
 #include "vm/user.h"
+#include "vm/vm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -82,6 +86,7 @@ static void answer_boot(struct worker *worker, const struct error *error)
 void worker_pool_booted(struct worker *worker)
 {
     worker_template_close(worker);
+    vm_set_background(worker->vm, false); /* now, and not when somebody waits */
     worker->status = WORKER_POOLED;
     worker_set_deadline(worker, WORKER_NO_DEADLINE, 0);
     answer_boot(worker, NULL);

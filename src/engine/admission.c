@@ -113,13 +113,19 @@ static uint64_t limit_of(const struct container *container)
     return memory > 0 ? (uint64_t)memory : container->engine->config.memory_default;
 }
 
+/* [state] Its VM is there: its program runs, or it was given one of the pool and waits for its
+ * start. */
+static bool has_vm(const struct container *container)
+{
+    return container->isolation == COMPUTE_HYPERV &&
+           (container_is_running(container) || (container->worker_pid && container->vm_adopted));
+}
+
 /* [state] */
 static void count_others(const struct container *container, struct admission *state)
 {
     LIST_FOR_EACH (other, &container->engine->containers, struct container, node) {
-        bool runs = other->isolation == COMPUTE_HYPERV && container_is_running(other);
-
-        if (other == container || (!runs && other->vm_promised == 0))
+        if (other == container || (!has_vm(other) && other->vm_promised == 0))
             continue;
         state->limits += limit_of(other);
         state->promised += other->vm_promised;

@@ -25,7 +25,7 @@ struct admission {
     uint64_t total;      /* MemTotal */
     uint64_t available;  /* MemAvailable */
     uint64_t promised;   /* to VMs that are starting */
-    uint64_t limits;     /* of the VMs that run or start, in sum */
+    uint64_t limits;     /* of the VMs that run, start, or wait for their start, in sum */
     size_t n;            /* how many those are */
     uint64_t overcommit; /* in 1 / ADMISSION_RATIO_UNIT of `total`; 0: the sum is not bounded */
 };

@@ -98,9 +98,10 @@ struct container {
     bool has_endpoint;
     struct net_endpoint endpoint; /* [operation] */
     json_t *ports;                /* [state] NetworkSettings.Ports while running, or NULL */
-    uint64_t vm_promised;         /* [state] memory for a VM that is starting, admission.h */
-    uid_t vm_uid;                 /* [operation] leased user id of the VMM, 0 none */
-    bool volumes_mounted;         /* [operation] this run's volumes are counted */
+    bool vm_adopted;      /* [state] while there is a worker: it came with a VM of the pool */
+    uint64_t vm_promised; /* [state] memory for a VM that is starting, admission.h */
+    uid_t vm_uid;         /* [operation] leased user id of the VMM, 0 none */
+    bool volumes_mounted; /* [operation] this run's volumes are counted */
 
     struct compute_client *events; /* loop thread: the connection that events arrive on */
     struct loop_source source;     /* loop thread */

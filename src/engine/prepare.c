@@ -353,6 +353,7 @@ static int start_worker(struct container *container, struct pooled_vm *vm, struc
     {
         ENGINE_STATE(container->engine);
         container->worker_pid = pid;
+        container->vm_adopted = vm != NULL;
         container->worker_spent = false;
     }
     r = connect_worker(container, client, err);

@@ -49,6 +49,7 @@ static int ask_worker(struct container *container, struct compute_client *client
         (r = json_get_i64(state, "started", &started, err)) < 0)
         return r;
     container->worker_pid = (pid_t)worker;
+    container->vm_adopted = json_integer_value(json_object_get(state, "vmm_pid")) > 0;
     if (string_equal(status, "idle"))
         return 0; /* prepared, never started */
     /* One that is starting or ending says the rest in its events. */

@@ -215,6 +215,7 @@ static void fill_config(const struct engine_templates *templates,
         .cpus = entry->cpus,
         .uid = uid,
         .gid = uid,
+        .background = true,
     };
     engine_vm_files(engine, &ret->files);
 }

@@ -313,6 +313,16 @@ int vm_cgroup_change(const struct vm_cgroup *cgroup, const struct vm_cgroup_limi
     return r;
 }
 
+void vm_cgroup_set_background(const struct vm_cgroup *cgroup, bool background)
+{
+    for (size_t i = 0; i < cgroup->n; i++) {
+        (void)write_limit(cgroup->directories[i], "cpu.weight", background ? "10" : "100", true,
+                          NULL);
+        (void)write_limit(cgroup->directories[i], "cpu.shares", background ? "102" : "1024", true,
+                          NULL);
+    }
+}
+
 int vm_cgroup_open_procs(const struct vm_cgroup *cgroup, int *ret, struct error *err)
 {
     for (size_t i = 0; i < cgroup->n; i++) {

@@ -6,6 +6,7 @@
 #ifndef HULL_VM_CGROUP_H
 #define HULL_VM_CGROUP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -35,6 +36,10 @@ int vm_cgroup_create(const char *mount, const char *path, const struct vm_cgroup
  * they use more than that now. */
 int vm_cgroup_change(const struct vm_cgroup *cgroup, const struct vm_cgroup_limits *limits,
                      struct error *err);
+
+/* Its part of the CPUs where others want them, too: a tenth of the usual one, or that.
+ * What cannot be set is left. */
+void vm_cgroup_set_background(const struct vm_cgroup *cgroup, bool background);
 
 /* Gives the cgroup another path, in the same directory. Version 1 renames; version 2 cannot, so
  * there a new one is made and the processes are moved, which leaves to the old one, and so to the

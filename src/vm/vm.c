@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
@@ -48,6 +49,7 @@
 
 enum {
     FDS_MAX = VM_FD_STATE + 3,
+    BACKGROUND_NICE = 10,
     CONSOLE_CHUNK = 16 * 1024,
     CONSOLE_DRAIN_MAX = 1024 * 1024, /* a pipe's largest usual size */
     SUPERVISE_TIMEOUT_MS = 5000,
@@ -401,6 +403,8 @@ int vm_start(const struct vm_config *given, struct loop *loop, const struct vm_e
         r = supervise(vm, config, err);
     if (r < 0)
         return error_wrap(err, r, "cannot start the utility VM");
+    if (config->background)
+        vm_set_background(vm, true);
     *ret = TAKE_PTR(vm);
     return 0;
 }
@@ -478,6 +482,23 @@ int vm_rename(struct vm *vm, const char *cgroup, const char *console_path, uint6
     if (r == 0 && console_path)
         r = vm_console_move(vm->console, console_path, err);
     return r == 0 ? vm_cgroup_change(&vm->cgroup, &limits, err) : r;
+}
+
+/* The jail may have given it a session of its own, and so a group of the scheduler's
+ * (sched(7), autogroup) in which alone its nice value counts. */
+void vm_set_background(struct vm *vm, bool background)
+{
+    const int nice = background ? BACKGROUND_NICE : 0;
+    char text[8];
+    CLEANUP_FREE char *path = string_format("/proc/%d/autogroup", (int)vm->process.pid);
+
+    vm_cgroup_set_background(&vm->cgroup, background);
+    if (vm->process.pid <= 0 || !path)
+        return;
+    (void)setpriority(PRIO_PROCESS, (id_t)vm->process.pid, nice);
+    (void)setpriority(PRIO_USER, vm->uid, nice);
+    (void)snprintf(text, sizeof(text), "%d", nice);
+    (void)file_write(AT_FDCWD, path, text, NULL);
 }
 
 /* --- end --- */

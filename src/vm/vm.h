@@ -101,6 +101,7 @@ struct vm_config {
     /* Started for a container that is not known yet: no disks and NIC are given here, they come by
      * vm_plug() (vm/plug.h). Unless with shares_later it is not for a container that has shares. */
     bool pooled;
+    bool background; /* vm_set_background(), from its first instruction on */
     /* Borrowed; only with `pooled`. With `state` the guest is not booted but woken where it was
      * saved, which must have been with the same engine, files, memory and cpus; without, it boots,
      * to be saved. */
@@ -130,6 +131,10 @@ pid_t vm_pid(const struct vm *vm);
  * the VMM is: an abstract one in its network namespace. -EOPNOTSUPP with QEMU, -ENOENT while the
  * guest is too young to have one, -EINVAL if the VMM has put something else there. */
 int vm_open_management(const struct vm *vm, struct error *err);
+
+/* While nobody waits for the VM: it gets what CPU time others leave, by weight and by nice value.
+ * What cannot be set is left. */
+void vm_set_background(struct vm *vm, bool background);
 
 /* Puts one more file or directory into the jail of a VM that was started with `shares_later`, as
  * share or disk `index` (vm/share.h), of the caller's choice and below VM_SHARES_MAX; the guest, or

@@ -350,6 +350,7 @@ PYTHON
 @test "row 14: no engine, and hyperv is the default: never a silent downgrade" {
         engine_start lame --bridge none --uml-kernel /nonexistent --x86-kernel /nonexistent --qemu /nonexistent --exec-opt isolation=hyperv
         use lame
+        docker load -q -i "$HULL_IMAGES/hull-nano.tar"
         eq hyperv "$(docker info -f '{{.Isolation}}')"
         exits 125 docker run --rm hull/nano true
         has "isolation 'hyperv' is not available: " "$output"
@@ -377,6 +378,7 @@ PYTHON
 @test "row 14: an engine asked for by name that does not work is an error" {
         engine_start lame --bridge none --uml-kernel /nonexistent --exec-opt vm.engine=uml
         use lame
+        docker load -q -i "$HULL_IMAGES/hull-nano.tar"
         exits 125 docker run --rm --isolation=vm hull/nano true
         like "(.|"$'\n'")*isolation 'hyperv' is not available: uml: (.|"$'\n'")*" "$output"
         engine_stop lame

@@ -92,6 +92,48 @@ jailed() {
         eq "" "$(find "/proc/$vmm/root/" -name private 2>/dev/null)"
 }
 
+# What can be compared of two VMs' jails: not their disks, which one gets later than the other.
+jail_of() { # NAME
+        local vmm space uid
+        vmm=$(compute "$1" VmmPid)
+        uid=$(status_of "$vmm" Uid)
+        uid=${uid%% *}
+        grep -E '^(Cap|NoNewPrivs|Seccomp|Groups|Umask)' "/proc/$vmm/status"
+        cat "/proc/$vmm/limits" "/proc/$vmm/oom_score_adj"
+        awk '{ print $1, $3 }' "/proc/$vmm/uid_map" "/proc/$vmm/gid_map"
+        for space in user mnt pid net ipc uts cgroup; do
+                [[ $(readlink "/proc/$vmm/ns/$space") == "$(readlink /proc/self/ns/$space)" ]] && echo "the host's $space"
+        done
+        find "/proc/$vmm/root/" -mindepth 1 \( -path '*/disks/*' -o -path '*/run/*' -o -path '*/proc/*' \) -prune -o -printf '%P %M %U %G\n' |
+                sed "s/ $uid\\b/ VM/g" | sort
+        awk '$5 !~ /^\/disks/ { print $5, $6 }' "/proc/$vmm/mountinfo" | sort
+}
+
+# bats test_tags=vm
+@test "jail: a VM from the pool has the same one as a VM that was booted for its container" {
+        local worker
+        pool_is_ready() { [[ $(docker info -f '{{.DriverStatus}}') == *"[VM pool 1 of 1 ready]"* ]]; }
+        [[ $(docker info -f '{{.DriverStatus}}') == *" of 1 ready]"* ]] || skip "the engine keeps no VM ready"
+        eventually 120 pool_is_ready
+        worker=$(cat "$HULL_WORLD"/main/state/pool/*/worker.pid)
+        docker run -d --name jail-pooled --isolation=hyperv --network none hull/nano sleep 100000 >/dev/null
+        eq "$worker" "$(compute jail-pooled WorkerPid)" "it is none of the pool"
+        # shellcheck disable=SC2086  # a list of options
+        engine_start single $HULL_ENGINE_OPTIONS --vm-uid-range $((HULL_UID_FIRST + 88 * 65536)):1 --bridge none --vm-pool 0
+        use single
+        docker load -q -i "$HULL_IMAGES/hull-nano.tar"
+        docker run -d --name jail-cold --isolation=hyperv --network none hull/nano sleep 100000 >/dev/null
+        cold=$(jail_of jail-cold)
+        docker rm -f jail-cold >/dev/null
+        engine_stop single
+        use main
+        jailed jail-pooled
+        pooled=$(jail_of jail-pooled)
+        eq "$cold" "$pooled" "$(diff <(echo "$cold") <(echo "$pooled") || true)"
+        has "NoNewPrivs:	1" "$pooled"
+        docker rm -f jail-pooled >/dev/null
+}
+
 @test "jail: user ids come back when everything of their VM is gone, and not before" {
         # shellcheck disable=SC2086  # a list of options
         engine_start single $HULL_ENGINE_OPTIONS --vm-uid-range $((HULL_UID_FIRST + 88 * 65536)):1 --bridge none --vm-pool 0

@@ -58,6 +58,15 @@ start_pooled() {
         docker rm -f taken
 }
 
+@test "pool: a VM that was booted in the background runs as any other" {
+        local id vmm
+        eventually 20 ready
+        id=$(pool_ids)
+        vmm=$(pool_vmm "$id")
+        eq 0 "$(ps -L -o ni= -p "$vmm" | sort -u | xargs)"
+        eq "" "$(grep -Lx '1024\|100' /sys/fs/cgroup/{cpu/,}hull/"$id"-vm/cpu.{shares,weight} 2>/dev/null || true)"
+}
+
 @test "pool: the VM bears the container's name on the host, and no other" {
         eventually 20 ready
         local id worker vmm pooled

@@ -161,6 +161,23 @@ C
         exits 0 docker exec fits true
         docker rm -f fits
         exits 0 docker start -a toomuch
+        # One that has its VM from the pool, and waits for its start, counts as well.
+        if [[ $(docker info -f '{{.DriverStatus}}') == *"of 1 ready"* ]]; then
+                local attached
+                pool_is_ready() { [[ $(docker info -f '{{.DriverStatus}}') == *"[VM pool 1 of 1 ready]"* ]]; }
+                eventually 20 pool_is_ready
+                docker create --name waits -m 96m --network none --isolation=hyperv hull/nano true >/dev/null
+                curl -s --max-time 20 --unix-socket "$HULL_WORLD/narrow/hull.sock" -X POST -H 'Connection: Upgrade' -H 'Upgrade: tcp' \
+                        "http://localhost/containers/waits/attach?stream=1&stdout=1" >/dev/null 3>&- &
+                attached=$!
+                eventually 10 test -s "$HULL_WORLD/narrow/state/containers/$(identity waits)/worker.pid"
+                exits 125 docker run --rm -m 96m --network none --isolation=hyperv hull/nano true
+                has "the limits of 2 utility VMs would be 192 MiB in sum" "$output"
+                exits 0 docker start -a waits
+                wait "$attached" || true
+                exits 0 docker run --rm -m 96m --network none --isolation=hyperv hull/nano true
+                docker rm waits
+        fi
         docker rm toomuch
         engine_stop narrow
 }

@@ -108,6 +108,22 @@ static void test_v2(void **state)
     assert_begins(fixture, "memory.max", "209715200");
 }
 
+static void test_background(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct vm_cgroup cgroup = {.directories = {fixture->directory}, .n = 1};
+
+    vm_cgroup_set_background(&cgroup, true); /* no controller is no failure */
+    put(fixture, "cpu.weight", "   ");
+    put(fixture, "cpu.shares", "    ");
+    vm_cgroup_set_background(&cgroup, true);
+    assert_begins(fixture, "cpu.weight", "10 ");
+    assert_begins(fixture, "cpu.shares", "102 ");
+    vm_cgroup_set_background(&cgroup, false);
+    assert_begins(fixture, "cpu.weight", "100");
+    assert_begins(fixture, "cpu.shares", "1024");
+}
+
 /* On the host's own trees, of either version, with a process inside. */
 static void rename_with_a_process(struct fixture *fixture, const char *mount)
 {
@@ -159,8 +175,9 @@ int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        ROW(test_v1),     ROW(test_v1_without_swap_accounting), ROW(test_v1_undoes), ROW(test_v2),
-        ROW(test_rename),
+        ROW(test_v1),         ROW(test_v1_without_swap_accounting),
+        ROW(test_v1_undoes),  ROW(test_v2),
+        ROW(test_background), ROW(test_rename),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

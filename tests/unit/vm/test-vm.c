@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
@@ -78,6 +79,22 @@ static void test_kill_gives_its_reason(void **state)
     assert_string_equal(fixture->reason, "the guest broke the protocol: bad frame");
     assert_int_equal(fixture->ended, 1);
     vm_kill(fixture->vm, "too late");
+}
+
+static void test_background(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture_need_root();
+    fixture->config.background = true;
+    fixture_start(fixture, "print ready\nwait\n");
+    free(fixture_wait_console(fixture, "ready"));
+    assert_int_equal(getpriority(PRIO_PROCESS, (id_t)vm_pid(fixture->vm)), 10);
+    vm_set_background(fixture->vm, false);
+    assert_int_equal(getpriority(PRIO_PROCESS, (id_t)vm_pid(fixture->vm)), 0);
+    vm_kill(fixture->vm, NULL);
+    fixture_wait_end(fixture);
+    vm_set_background(fixture->vm, true); /* there is nothing any more */
 }
 
 static void test_free_leaves_nothing(void **state)
@@ -420,6 +437,7 @@ int main(void)
         ROW(test_tells_a_panic),
         ROW(test_tells_a_signal),
         ROW(test_kill_gives_its_reason),
+        ROW(test_background),
         ROW(test_free_leaves_nothing),
         ROW(test_may_be_freed_when_it_ends),
         ROW(test_link_carries_bytes),
