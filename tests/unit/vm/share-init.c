@@ -16,6 +16,9 @@
  *   create OCTAL PATH       an empty file or, with 4xxxx, a directory of that mode
  *   times PATH              "ATIME MTIME" in nanoseconds
  *   touch NANOSECONDS PATH  sets both
+ *   now PATH                sets both to the time that it is
+ *   window PATH             maps it, to be read ahead in large windows: "ok" if each of its pages
+ *                           begins with its number
  *   truncate SIZE PATH
  *   hold PATH               keeps it open for reading until the next hold
  *   held                    first line of the content of what is held, read from its beginning
@@ -29,10 +32,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -230,6 +235,38 @@ static const char *do_touch(const char *time, const char *path)
     return result(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW));
 }
 
+static const char *do_now(const char *path, const char *unused)
+{
+    (void)unused;
+    return result(utimensat(AT_FDCWD, path, NULL, 0));
+}
+
+static const char *do_window(const char *path, const char *unused)
+{
+    enum { PAGE = 4096 };
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+
+    (void)unused;
+    if (fd < 0 || fstat(fd, &st) < 0 || posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL) != 0)
+        return result(-1);
+    const char *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED)
+        return result(-1);
+    for (off_t page = 0; page < st.st_size / PAGE; page++) {
+        int number;
+
+        memcpy(&number, map + page * PAGE, sizeof(number));
+        if (number != page) {
+            snprintf(answer, sizeof(answer), "page %lld has %d", (long long)page, number);
+            return answer;
+        }
+    }
+    munmap((void *)(uintptr_t)map, (size_t)st.st_size);
+    close(fd);
+    return "ok";
+}
+
 static const char *do_truncate(const char *size, const char *path)
 {
     return result(truncate(path, strtoll(size, NULL, 10)));
@@ -361,6 +398,8 @@ static const struct {
     {"create", do_create},
     {"times", do_times},
     {"touch", do_touch},
+    {"now", do_now},
+    {"window", do_window},
     {"truncate", do_truncate},
     {"hold", do_hold},
     {"held", do_held},

@@ -11,6 +11,7 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/path.h"
@@ -335,6 +336,27 @@ static void test_times_in_nanoseconds(void **state)
     assert_int_equal(st.st_mtim.tv_nsec, 123456789);
     assert_int_equal(lstat(link, &st), 0);
     assert_int_equal(st.st_mtim.tv_nsec, 1);
+    expect(host, "now /mnt/file", "ok");
+    assert_int_equal(stat(file, &st), 0);
+    assert_in_range(st.st_mtim.tv_sec, time(NULL) - 60, time(NULL) + 60);
+}
+
+/* More than one batch of pages of one window. */
+static void test_mapped_in_large_windows(void **state)
+{
+    enum { PAGE = 4096, PAGES = 1024 };
+    need_guest();
+    struct host *host = *state;
+    CLEANUP_FREE char *path = in(host, "numbers");
+    CLEANUP_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+
+    assert_true(fd >= 0);
+    for (int page = 0; page < PAGES; page++)
+        assert_int_equal(pwrite(fd, &page, sizeof(page), (off_t)page * PAGE), sizeof(page));
+    assert_int_equal(ftruncate(fd, (off_t)PAGES * PAGE), 0);
+    boot(host, true);
+    expect(host, "mount /shares/0 /mnt", "ok");
+    expect(host, "window /mnt/numbers", "ok");
 }
 
 static void overwrite(const char *path, const char *text)
@@ -625,6 +647,7 @@ int main(void)
         ROW(test_a_single_file),
         ROW(test_owner_of_what_is_made),
         ROW(test_times_in_nanoseconds),
+        ROW(test_mapped_in_large_windows),
         ROW(test_changes_of_an_open_file),
         ROW(test_nothing_else_can_be_reached),
         ROW(test_later_shares),
