@@ -287,6 +287,13 @@ static const struct call uml_calls[] = {
 #endif
 };
 
+/* Linux 6.6's, newer than the headers. */
+#ifdef SYS_fchmodat2
+enum { FCHMODAT2 = SYS_fchmodat2 };
+#else
+enum { FCHMODAT2 = 452 };
+#endif
+
 /* hostfs: what the guest does in its shares. */
 static const struct call file_calls[] = {
     {.number = SYS_truncate},        {.number = SYS_renameat2},    {.number = SYS_renameat},
@@ -298,7 +305,7 @@ static const struct call file_calls[] = {
     {.number = SYS_llistxattr},      {.number = SYS_flistxattr},   {.number = SYS_removexattr},
     {.number = SYS_lremovexattr},    {.number = SYS_fremovexattr}, {.number = SYS_copy_file_range},
     {.number = SYS_sync_file_range}, {.number = SYS_syncfs},       {.number = SYS_flock},
-    {.number = SYS_pwritev2},
+    {.number = SYS_pwritev2},        {.number = FCHMODAT2},
 #ifdef SYS_open
     {.number = SYS_creat},           {.number = SYS_rename},       {.number = SYS_link},
     {.number = SYS_symlink},         {.number = SYS_mknod},        {.number = SYS_chmod},

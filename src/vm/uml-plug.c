@@ -63,7 +63,7 @@ static int make_commands(struct vm *vm, const struct vm_plugging *plugging, char
 
     (void)vm;
     for (size_t i = 0; i < plugging->n_disks && r == 0; i++)
-        r = strv_appendf(ret, "config ubd%zu%s=" VM_JAIL_DISKS "/%zu,,hull%zu", i,
+        r = strv_appendf(ret, "config ubd%zud%s=" VM_JAIL_DISKS "/%zu,,hull%zu", i,
                          plugging->disks[i].read_only ? "r" : "", i, i);
     if (r < 0 || !nic.link)
         return r;

@@ -58,12 +58,14 @@ static char *uml_fault(const struct vm_files *files)
     return vm_uml_kernel_fault(files->uml_kernel);
 }
 
+/* d: what a disk begins with is its guest's, and names no other file (User-Mode Linux's copy on
+ * write). */
 static int append_disks(char ***argv, const struct vm_config *config)
 {
     int r = 0;
 
     for (size_t i = 0; i < config->n_disks && r == 0; i++)
-        r = strv_appendf(argv, "ubd%zu%s=/dev/fd/%d,,hull%zu", i,
+        r = strv_appendf(argv, "ubd%zud%s=/dev/fd/%d,,hull%zu", i,
                          config->disks[i].read_only ? "r" : "", VM_FD_DISKS + (int)i, i);
     return r;
 }

@@ -23,6 +23,13 @@
  *   hold PATH               keeps it open for reading until the next hold
  *   held                    first line of the content of what is held, read from its beginning
  *   size                    size of what is held
+ *   reopen                  opens what is held once more, for writing
+ *   map PATH                opens and maps its first page until the next map
+ *   store OFFSET TEXT       through the mapping
+ *   look OFFSET             a line of the mapping
+ *   settle                  writes the mapping back
+ *   put OFFSET TEXT         writes to what is mapped
+ *   add TEXT                writes to its end, wherever that is on the host
  *   mount-image DEVICE      an EROFS image, at /image
  *   copy BLOCK FROM TO      what FROM has, BLOCK bytes at a time, and fsync
  *   stress SEED STEPS PATH  STEPS random steps with a file: "SIZE SUM" of its content in the end
@@ -308,6 +315,76 @@ static const char *do_size(const char *unused, const char *unused2)
     return answer;
 }
 
+static const char *do_reopen(const char *unused, const char *unused2)
+{
+    char path[64];
+    int fd;
+
+    (void)unused;
+    (void)unused2;
+    mkdir("/proc", 0555);
+    mount("proc", "/proc", "proc", 0, NULL);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", held);
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    return result(fd);
+}
+
+enum { MAPPED = 4096 };
+
+static int mapped = -1;
+static char *mapping = MAP_FAILED;
+
+static const char *do_map(const char *path, const char *unused)
+{
+    (void)unused;
+    if (mapped >= 0) {
+        munmap(mapping, MAPPED);
+        close(mapped);
+    }
+    mapped = open(path, O_RDWR | O_CLOEXEC);
+    mapping = mmap(NULL, MAPPED, PROT_READ | PROT_WRITE, MAP_SHARED, mapped, 0);
+    return result(mapping == MAP_FAILED ? -1 : 0);
+}
+
+static const char *do_store(const char *offset, const char *text)
+{
+    memcpy(mapping + strtoul(offset, NULL, 10), text, strlen(text));
+    return "ok";
+}
+
+static const char *do_look(const char *offset, const char *unused)
+{
+    (void)unused;
+    snprintf(answer, sizeof(answer), "%.100s", mapping + strtoul(offset, NULL, 10));
+    answer[strcspn(answer, "\n")] = '\0';
+    return answer;
+}
+
+static const char *do_settle(const char *unused, const char *unused2)
+{
+    (void)unused;
+    (void)unused2;
+    return result(msync(mapping, MAPPED, MS_SYNC));
+}
+
+static const char *do_put(const char *offset, const char *text)
+{
+    return result(pwrite(mapped, text, strlen(text), strtoll(offset, NULL, 10)));
+}
+
+static const char *do_add(const char *text, const char *unused)
+{
+    const char *outcome;
+
+    (void)unused;
+    fcntl(mapped, F_SETFL, O_APPEND);
+    outcome = result(write(mapped, text, strlen(text)));
+    fcntl(mapped, F_SETFL, 0);
+    return outcome;
+}
+
 #include "share-stress.h"
 #include "share-work.h"
 
@@ -377,37 +454,25 @@ static const struct {
     const char *name;
     const char *(*run)(const char *first, const char *second);
 } commands[] = {
-    {"mount", do_mount},
-    {"bind", do_bind},
-    {"stat", do_stat},
-    {"list", do_list},
-    {"read", do_read},
-    {"write", do_write},
-    {"as", do_as},
-    {"mkdir", do_mkdir},
-    {"rmdir", do_rmdir},
-    {"unlink", do_unlink},
-    {"mkfifo", do_mkfifo},
-    {"mknod", do_mknod},
-    {"chmod", do_chmod},
-    {"chown", do_chown},
-    {"symlink", do_symlink},
-    {"link", do_link},
-    {"rename", do_rename},
-    {"readlink", do_readlink},
-    {"create", do_create},
-    {"times", do_times},
-    {"touch", do_touch},
-    {"now", do_now},
-    {"window", do_window},
-    {"truncate", do_truncate},
-    {"hold", do_hold},
-    {"held", do_held},
-    {"size", do_size},
-    {"work", do_work},
-    {"stress", do_stress},
-    {"append", do_append},
-    {"mount-image", do_mount_image},
+    {"mount", do_mount},     {"bind", do_bind},
+    {"stat", do_stat},       {"list", do_list},
+    {"read", do_read},       {"write", do_write},
+    {"as", do_as},           {"mkdir", do_mkdir},
+    {"rmdir", do_rmdir},     {"unlink", do_unlink},
+    {"mkfifo", do_mkfifo},   {"mknod", do_mknod},
+    {"chmod", do_chmod},     {"chown", do_chown},
+    {"symlink", do_symlink}, {"link", do_link},
+    {"rename", do_rename},   {"readlink", do_readlink},
+    {"create", do_create},   {"times", do_times},
+    {"touch", do_touch},     {"now", do_now},
+    {"window", do_window},   {"truncate", do_truncate},
+    {"hold", do_hold},       {"held", do_held},
+    {"size", do_size},       {"reopen", do_reopen},
+    {"map", do_map},         {"store", do_store},
+    {"look", do_look},       {"settle", do_settle},
+    {"put", do_put},         {"add", do_add},
+    {"work", do_work},       {"stress", do_stress},
+    {"append", do_append},   {"mount-image", do_mount_image},
     {"copy", do_copy},
 };
 

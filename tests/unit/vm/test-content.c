@@ -7,6 +7,9 @@ int share_main(void);
 #undef main
 #include "share-stress.h"
 
+#include <sys/utsname.h>
+#include <sys/vfs.h>
+
 /* Random work with one file, by the guest and the host in turns: each goes on with what the other
  * has left, while the guest has it open all the time. HULL_TEST_STRESS is the number of turns. */
 static void test_content(void **state)
@@ -78,6 +81,118 @@ static void test_appending(void **state)
     fclose(stream);
     assert_int_equal(seen[0], GUEST_LINES);
     assert_int_equal(seen[1], HOST_LINES);
+}
+
+static void append_here(const char *path, const char *text)
+{
+    CLEANUP_CLOSE int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+}
+
+static void assert_content(const char *path, const void *content, size_t size)
+{
+    char found[256];
+    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(read(fd, found, sizeof(found)), size);
+    assert_memory_equal(found, content, size);
+}
+
+/* What the host appends to a page that the guest has mapped, and has stored to: both remain,
+ * whatever of the guest's is the first to notice. */
+static void test_appended_behind_a_mapping(void **state)
+{
+    static const char text[] = "MINE\nhost\nmore\nadded\nthird\n\0\0\0put";
+    need_guest();
+    struct host *host = *state;
+    CLEANUP_FREE char *file = in(host, "file");
+
+    fixture_write(file, "mine\n");
+    boot(host, true);
+    expect(host, "mount /shares/0 /mnt", "ok");
+    expect(host, "map /mnt/file", "ok");
+    expect(host, "store 0 M", "ok");
+    append_here(file, "host\n");
+    expect(host, "stat /mnt/file", "10 644 0 0 10");
+    expect(host, "look 5", "host");
+    expect(host, "settle", "ok");
+    assert_content(file, "Mine\nhost\n", 10);
+    expect(host, "store 1 I", "ok");
+    append_here(file, "more\n");
+    expect(host, "add added", "ok");
+    expect(host, "look 10", "more");
+    expect(host, "store 2 N", "ok");
+    append_here(file, "\nthird\n");
+    expect(host, "put 30 put", "ok");
+    expect(host, "look 21", "third");
+    expect(host, "store 3 E", "ok");
+    expect(host, "settle", "ok");
+    assert_content(file, text, sizeof(text) - 1);
+}
+
+/* What the host has cut off does not come back. */
+static void test_cut_below_a_mapping(void **state)
+{
+    need_guest();
+    struct host *host = *state;
+    CLEANUP_FREE char *file = in(host, "file");
+
+    fixture_write(file, "12345678");
+    boot(host, true);
+    expect(host, "mount /shares/0 /mnt", "ok");
+    expect(host, "map /mnt/file", "ok");
+    expect(host, "store 0 abcdefgh", "ok");
+    assert_int_equal(truncate(file, 3), 0);
+    expect(host, "stat /mnt/file", "10 644 0 0 3");
+    assert_int_equal(truncate(file, 8), 0);
+    expect(host, "stat /mnt/file", "10 644 0 0 8");
+    expect(host, "look 0", "abc");
+    expect(host, "settle", "ok");
+    assert_content(file, "abc\0\0\0\0\0", 8);
+}
+
+/* Since Linux 6.3. */
+static void need_id_mapped_tmpfs(void)
+{
+    struct utsname name;
+
+    assert_int_equal(uname(&name), 0);
+    if (strverscmp(name.release, "6.3") < 0) {
+        print_message("skipped: tmpfs has no id-mapped mounts on Linux %s\n", name.release);
+        skip();
+    }
+}
+
+/* The host has no room for what is written: it is not in the file's pages either. */
+static void test_a_write_that_fails(void **state)
+{
+    need_guest();
+    need_id_mapped_tmpfs();
+    struct host *host = *state;
+    CLEANUP_FREE char *file = in(host, "file");
+    CLEANUP_FREE char *rest = in(host, "rest");
+    static char filler[4097];
+    struct statfs room;
+
+    assert_int_equal(mount("tmpfs", host->directory, "tmpfs", 0, "size=64k"), 0);
+    fixture_write(file, "");
+    assert_int_equal(truncate(file, 8192), 0);
+    assert_int_equal(statfs(host->directory, &room), 0);
+    fixture_write(rest, "");
+    memset(filler, 'x', sizeof(filler) - 1);
+    for (unsigned long i = 0; i < room.f_bavail; i++)
+        append_here(rest, filler);
+    boot(host, true);
+    expect(host, "mount /shares/0 /mnt", "ok");
+    expect(host, "map /mnt/file", "ok");
+    expect(host, "store 100 mine", "ok");
+    expect(host, "put 0 text", "ENOSPC");
+    expect(host, "look 0", "");
+    expect(host, "look 100", "mine");
+    assert_int_equal(umount2(host->directory, MNT_DETACH), 0);
 }
 
 static void write_noise(const char *path, size_t size)
@@ -172,6 +287,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ROW(test_content),
         ROW(test_appending),
+        ROW(test_appended_behind_a_mapping),
+        ROW(test_cut_below_a_mapping),
+        ROW(test_a_write_that_fails),
         ROW(test_disk_content),
         ROW(test_image_content),
     };

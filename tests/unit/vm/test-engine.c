@@ -51,7 +51,7 @@ static void test_uml_command(void **state)
                    (const char *const[]){
                        "hull-vm", "umid=vm", "uml_dir=/run", "mem=8348M", "memtotal=262144K",
                        "seccomp=off", "initrd=/dev/fd/7", "con=null", "con0=null,fd:1", "ssl=null",
-                       "ssl0=fd:3", "ubd0r=/dev/fd/8,,hull0", "ubd1=/dev/fd/9,,hull1",
+                       "ssl0=fd:3", "ubd0dr=/dev/fd/8,,hull0", "ubd1d=/dev/fd/9,,hull1",
                        "vec0:transport=fd,fd=5,mtu=1400,mac=02:42:ac:11:00:02", "quiet",
                        "lpj=20000000", "panic=-1", "hull.link=ttyS0", NULL});
 }

@@ -144,6 +144,30 @@ static void test_disks_and_nic(void **state)
     assert_int_equal(outcome.calls, 1);
 }
 
+/* A disk whose guest has made it begin as a file of User-Mode Linux's copy on write does. */
+static void test_a_disk_that_names_another(void **state)
+{
+    enum { NAME_AT = 32 };
+    static const unsigned char head[NAME_AT] = {'O', 'O', 'O', 'M', 0, 0, 0, 3};
+    need_guest();
+    struct fixture *fixture = *state;
+    CLEANUP_FREE char *first = make_disk(fixture, "first", "secret\n");
+    CLEANUP_FREE char *second = make_disk(fixture, "second", "");
+    const struct vm_disk disks[] = {{.path = first}, {.path = second}};
+    const struct vm_plug plug = {.disks = disks, .n_disks = 2};
+    CLEANUP_CLOSE int fd = open(second, O_WRONLY | O_CLOEXEC);
+    struct outcome outcome = {0};
+
+    assert_int_equal(pwrite(fd, head, sizeof(head), 0), sizeof(head));
+    assert_int_equal(pwrite(fd, "/disks/0", 8, NAME_AT), 8);
+    boot(fixture);
+    assert_int_equal(wait_plugged(fixture, &plug, &outcome), 0);
+    assert_int_equal(outcome.error.code, 0);
+    expect(fixture, "read /dev/ubda", "secret");
+    expect(fixture, "read /dev/ubdb", "OOOM");
+    expect(fixture, "read /sys/block/ubdb/ro", "0");
+}
+
 static void test_nothing_at_all(void **state)
 {
     need_guest();
@@ -419,6 +443,7 @@ int main(void)
 #define CONSOLE(name) cmocka_unit_test_setup_teardown(name, console_set_up, console_tear_down)
     const struct CMUnitTest tests[] = {
         ROW(test_disks_and_nic),
+        ROW(test_a_disk_that_names_another),
         ROW(test_nothing_at_all),
         ROW(test_a_link_that_is_not_there),
         ROW(test_a_file_that_is_not_there),

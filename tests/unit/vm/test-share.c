@@ -396,6 +396,28 @@ static void test_changes_of_an_open_file(void **state)
     expect(host, "size", "3");
 }
 
+/* What is open stays what it was, however it is opened again. */
+static void test_opened_again(void **state)
+{
+    need_guest();
+    struct host *host = *state;
+    CLEANUP_FREE char *file = in(host, "file");
+    CLEANUP_FREE char *other = in(host, "other");
+
+    fixture_write(file, "first\n");
+    fixture_write(other, "second\n");
+    boot(host, true);
+    expect(host, "mount /shares/0 /mnt", "ok");
+    expect(host, "hold /mnt/file", "ok");
+    assert_int_equal(rename(other, file), 0);
+    expect(host, "reopen", "ESTALE");
+    expect(host, "held", "first");
+    expect(host, "read /mnt/file", "second");
+    expect(host, "hold /mnt/file", "ok");
+    expect(host, "reopen", "ok");
+    expect(host, "held", "second");
+}
+
 /* A hostile root of the guest names whatever the VMM can see. */
 static void test_nothing_else_can_be_reached(void **state)
 {
@@ -649,6 +671,7 @@ int main(void)
         ROW(test_times_in_nanoseconds),
         ROW(test_mapped_in_large_windows),
         ROW(test_changes_of_an_open_file),
+        ROW(test_opened_again),
         ROW(test_nothing_else_can_be_reached),
         ROW(test_later_shares),
         ROW(test_hot_plug),
