@@ -188,7 +188,8 @@ static int read_convert(const json_t *json, struct compute_job *job, struct erro
     int r;
 
     if ((r = json_get_string(json, "convert", &text, err)) < 0 ||
-        (r = json_get_i64(json, "convert_max", &max, err)) < 0)
+        (r = json_get_i64(json, "convert_max", &max, err)) < 0 ||
+        (r = json_get_bool(json, "convert_mount", &job->convert_mount, err)) < 0)
         return r;
     for (int i = 0; i < CONVERT_NAMES; i++) {
         if (string_equal(text, convert_names[i])) {
@@ -257,6 +258,8 @@ static int check(const struct compute_job *job, struct error *err)
         missing = "upper";
     if (!missing && job->convert && (job->isolation != COMPUTE_HYPERV || !job->files))
         return error_set_class(err, ERROR_INVALID, "'convert' is for the files of a utility VM");
+    if (job->convert_mount && job->convert != COMPUTE_CONVERT_IN)
+        return error_set_class(err, ERROR_INVALID, "'convert_mount' is for the way into a disk");
     if (missing)
         return error_set_class(err, ERROR_INVALID, "'%s' is missing", missing);
     if (job->isolation == COMPUTE_HYPERV && strv_length(job->lower) + 1 > VM_DISKS_MAX)
@@ -309,6 +312,7 @@ static int write_members(json_t *json, const struct compute_job *job)
         json_put_bool(json, "files", job->files) < 0 ||
         json_put_string(json, "convert", convert_names[job->convert]) < 0 ||
         json_put_i64(json, "convert_max", (int64_t)job->convert_max) < 0 ||
+        json_put_bool(json, "convert_mount", job->convert_mount) < 0 ||
         json_put_bool(json, "pool", job->pool) < 0 ||
         json_put_bool(json, "discard", job->discard) < 0 ||
         json_put_bool(json, "terminal", job->terminal) < 0 ||

@@ -69,6 +69,7 @@ struct compute_job {
     enum compute_convert convert;
     char *ring;           /* a file that is made for the transfer */
     uint64_t convert_max; /* bytes of content that are taken; 0: no limit */
+    bool convert_mount;   /* into the disk: the host mounts it, and there is no VM */
 
     /* hyperv */
     enum vm_engine engine;

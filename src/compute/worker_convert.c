@@ -6,8 +6,8 @@
  * (sandbox/agent_layer.h). The worker asks the sender for slots and passes each on to the receiver.
  * Large files do not even go that way. Out of the VM's disk: the VM says where in the image they
  * are, and the host copies the bytes. Into a disk: the host made that itself, and no VM has had it
- * yet; where the host has loop devices and ext4 it is mounted, in a namespace of this process's
- * own, the receiver is an agent of this kernel too, and there is no VM.
+ * yet; if the job says `convert_mount` it is mounted by a loop device, in a namespace of this
+ * process's own, the receiver is an agent of this kernel too, and there is no VM.
  *
  * When the receiver has everything on its disk the record says code 0; then a VM that has received
  * is powered off, one that has sent is killed, and the worker ends. Anything else, a VM that does
@@ -358,25 +358,25 @@ static struct worker_convert *need_convert(struct worker *worker)
     return worker->convert;
 }
 
-bool worker_convert_mount(struct worker *worker)
+int worker_convert_mount(struct worker *worker, struct error *err)
 {
     const struct compute_job *job = worker->job;
     CLEANUP_FREE char *target = path_join(job->runtime_dir, "disk");
     CLEANUP_FREE char *upper = target ? path_join(target, "upper") : NULL;
-    struct error error = ERROR_INIT;
+    int r;
 
-    if (job->convert != COMPUTE_CONVERT_IN || !upper || !need_convert(worker))
-        return false;
-    if (path_make_dirs(target, 0700, &error) < 0 || unshare(CLONE_NEWNS) < 0 ||
-        mount(NULL, "/", NULL, MS_PRIVATE | MS_REC, NULL) < 0 ||
-        vm_scratch_mount(job->scratch, target, &error) < 0)
-        return false; /* a VM does it */
-    if (mkdir(upper, 0755) < 0 || worker_convert_prepare(job, &error) < 0) {
-        (void)vm_scratch_unmount(target, NULL);
-        return false;
-    }
+    if (!upper || !need_convert(worker))
+        return error_oom(err);
+    if ((r = path_make_dirs(target, 0700, err)) < 0)
+        return r;
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_PRIVATE | MS_REC, NULL) < 0)
+        return error_set_errno(err, -errno, "cannot make a mount namespace");
+    if ((r = vm_scratch_mount(job->scratch, target, err)) < 0)
+        return r;
     worker->convert->mounted = TAKE_PTR(target);
-    return true;
+    if (mkdir(upper, 0755) < 0)
+        return error_set_errno(err, -errno, "cannot make %s", upper);
+    return worker_convert_prepare(job, err);
 }
 
 static json_t *place_of_disk(const struct worker *worker)

@@ -232,9 +232,8 @@ void worker_streams_free(struct worker *worker);
 /* worker_convert.c */
 /* Makes the ring, before the VM is given it as a disk. */
 int worker_convert_prepare(const struct compute_job *job, struct error *err);
-/* Mounts the new disk, if that is what the job needs and the host can: then an agent of this
- * process's fills it, and no VM is needed. */
-bool worker_convert_mount(struct worker *worker);
+/* Mounts the new disk: then an agent of this process's fills it, and no VM is needed. */
+int worker_convert_mount(struct worker *worker, struct error *err);
 /* The agent that has the disk is there. */
 void worker_convert_start(struct worker *worker);
 /* Nothing has moved for WORKER_CONVERT_MS. */

@@ -94,8 +94,10 @@ int worker_disks(const struct compute_job *job, struct vm_disk disks[VM_DISKS_MA
                                VM_DISKS_MAX - 1);
     for (size_t i = 0; i < n; i++)
         disks[i] = (struct vm_disk){.path = job->lower[i], .read_only = true};
-    disks[n] = (struct vm_disk){.path = job->scratch, .read_only = false};
-    *ret_n = n + 1;
+    disks[n++] = (struct vm_disk){.path = job->scratch, .read_only = false};
+    if (job->convert) /* which has no layers of an image */
+        disks[n++] = (struct vm_disk){.path = job->ring, .read_only = false};
+    *ret_n = n;
     return 0;
 }
 
@@ -104,8 +106,10 @@ int worker_plug(struct worker *worker, vm_plugged_function *plugged, struct erro
     const struct compute_job *job = worker->job;
     struct vm_disk disks[VM_DISKS_MAX];
     struct vm_plug wanted = {.disks = disks, .nic = {.link = job->nic_link, .mac = job->nic_mac}};
-    int r = worker_disks(job, disks, &wanted.n_disks, err);
+    int r = job->convert ? worker_convert_prepare(job, err) : 0;
 
+    if (r >= 0)
+        r = worker_disks(job, disks, &wanted.n_disks, err);
     return r < 0 ? r : vm_plug(worker->vm, &wanted, plugged, worker, err);
 }
 
@@ -114,15 +118,6 @@ void worker_drop_vm(struct worker *worker)
     worker->link = wire_connection_free(worker->link);
     worker->vm = vm_free(worker->vm);
     worker->vm_ended = false;
-}
-
-static int fill_disks(const struct compute_job *job, struct vm_config *config, struct error *err)
-{
-    int r = worker_disks(job, config->disks, &config->n_disks, err);
-
-    if (r >= 0 && job->convert)
-        config->disks[config->n_disks++] = (struct vm_disk){.path = job->ring};
-    return r;
 }
 
 unsigned worker_boot_time(const struct worker *worker)
@@ -160,7 +155,7 @@ static int place_vm(struct worker *worker, struct error *err)
     events.data = worker;
     if (job->pool)
         config.pooled = config.background = true;
-    else if ((r = fill_disks(job, &config, err)) < 0)
+    else if ((r = worker_disks(job, config.disks, &config.n_disks, err)) < 0)
         return r;
     if ((job->convert && (r = worker_convert_prepare(job, err)) < 0) ||
         (r = worker_shares_open(worker, err)) < 0 ||
@@ -197,8 +192,10 @@ int worker_place(struct worker *worker, struct error *err)
     case COMPUTE_PROCESS:
         return place_process(worker, err);
     case COMPUTE_HYPERV:
-        if (worker_convert_mount(worker))
-            return place_process(worker, err);
+        if (worker->job->convert_mount) {
+            int r = worker_convert_mount(worker, err);
+            return r < 0 ? r : place_process(worker, err);
+        }
         return worker_pool_place(worker) ? 0 : place_vm(worker, err);
     case COMPUTE_ISOLATION_MAX:
         break;

@@ -83,7 +83,8 @@ struct container {
     bool no_restart;                 /* [state] no restart policy acts at the end of this run */
     bool worker_spent;    /* [state] the worker has had its run: it ends, and serves no other */
     uint64_t run;         /* [state] number of the current or last run: guards late clean-up */
-    bool converting;      /* [state] its conversion's worker is there */
+    bool converting;      /* [state] a conversion is under way, */
+    bool cancelled;       /* [state] which is not wanted any more */
     bool cleaned;         /* [state] the last run's network and directories are given back */
     bool in_table;        /* [state] false once removed */
     bool start_requested; /* [state] between start and its outcome */

@@ -41,10 +41,12 @@
 #include "base/strings.h"
 #include "compute/client.h"
 #include "engine/admission.h"
+#include "engine/pool.h"
 #include "engine/private.h"
 #include "engine/store.h"
 #include "sandbox/sandbox.h"
 #include "vm/scratch.h"
+#include "vm/scratch_mount.h"
 #include "vm/user.h"
 
 enum {
@@ -61,6 +63,9 @@ struct conversion {
     enum compute_isolation to;
     char *staging; /* <container>/convert */
     char *runtime; /* where its worker listens: that of one for files */
+    char *target;  /* the new layer, in there */
+    bool mount;    /* the host fills the disk */
+    bool pooled;   /* a VM of the pool's does it */
 };
 
 static void job_cleanup(struct compute_job **job)
@@ -74,6 +79,7 @@ static void conversion_release(struct conversion *conversion)
         container_put(conversion->shadow);
     free(conversion->staging);
     free(conversion->runtime);
+    free(conversion->target);
 }
 
 /* --- 1: what can be --- */
@@ -279,6 +285,7 @@ void container_convert_interrupt(struct container *container)
     {
         ENGINE_STATE(container->engine);
         converting = container->converting;
+        container->cancelled = converting;
     }
     if (converting && runtime && compute_client_connect(runtime, &client, NULL) == 0)
         (void)compute_client_kill(client, NULL);
@@ -324,9 +331,9 @@ static int make_target(struct conversion *conversion, const char *path, struct e
 }
 
 /* A VM for the files: it needs neither the container's memory nor its share of the processors. */
-static int fill_job(struct conversion *conversion, const char *target, struct compute_job *job,
-                    struct error *err)
+static int fill_job(struct conversion *conversion, struct compute_job *job, struct error *err)
 {
+    const char *target = conversion->target;
     bool in = conversion->to == COMPUTE_HYPERV;
     struct container *container = conversion->container;
     int r = container_job_vm(in ? conversion->shadow : container, job, err);
@@ -336,7 +343,9 @@ static int fill_job(struct conversion *conversion, const char *target, struct co
     job->isolation = COMPUTE_HYPERV;
     job->files = true;
     job->convert = in ? COMPUTE_CONVERT_IN : COMPUTE_CONVERT_OUT;
-    job->memory = CONVERT_MEMORY;
+    job->convert_mount = conversion->mount;
+    /* What a pooled one has, it has. */
+    job->memory = conversion->pooled ? container->engine->config.memory_default : CONVERT_MEMORY;
     job->cpus = 0;
     /* More than its disk can hold is not in it. */
     r = in ? 0 : engine_storage_size(container->host_config, &job->convert_max, err);
@@ -355,11 +364,11 @@ static int fill_job(struct conversion *conversion, const char *target, struct co
     return 0;
 }
 
-static int write_job(struct conversion *conversion, const char *target, struct error *err)
+static int write_job(struct conversion *conversion, struct error *err)
 {
     CLEANUP(job_cleanup) struct compute_job *job = compute_job_new();
     CLEANUP_FREE char *path = string_format("%s/worker.json", conversion->staging);
-    int r = job && path ? fill_job(conversion, target, job, err) : error_oom(err);
+    int r = job && path ? fill_job(conversion, job, err) : error_oom(err);
 
     return r < 0 ? r : compute_job_write(job, path, err);
 }
@@ -388,6 +397,14 @@ static void set_converting(struct container *container, bool converting)
 {
     ENGINE_STATE(container->engine);
     container->converting = converting;
+    container->cancelled = false;
+}
+
+/* Whoever gives it up later finds the worker that is connected to by now, and ends that. */
+static int check_wanted(const struct container *container, struct error *err)
+{
+    ENGINE_STATE(container->engine);
+    return container->cancelled ? error_set_class(err, ERROR_CONFLICT, "it is to be removed") : 0;
 }
 
 static int start_worker(const struct conversion *conversion, struct compute_client *client,
@@ -396,31 +413,68 @@ static int start_worker(const struct conversion *conversion, struct compute_clie
     struct container *container = conversion->container;
     const struct container *guest =
         conversion->to == COMPUTE_HYPERV ? conversion->shadow : container;
-    int r = admission_begin_vm(container, (enum vm_engine)guest->vm_engine, CONVERT_MEMORY, err);
+    bool boots = !conversion->mount && !conversion->pooled;
+    int r = check_wanted(container, err);
 
+    if (r == 0 && boots)
+        r = admission_begin_vm(container, (enum vm_engine)guest->vm_engine, CONVERT_MEMORY, err);
     if (r < 0) {
         (void)compute_client_kill(client, NULL);
         return r;
     }
     r = compute_client_start(client, NULL, err);
-    admission_end(container);
+    if (boots)
+        admission_end(container);
     return r;
 }
 
-static int run_worker(struct conversion *conversion, struct error *err)
+/* One of the pool, as this conversion's: 1; 0 when there is none. */
+static int adopt_worker(struct conversion *conversion, struct process *worker,
+                        struct compute_client **ret)
+{
+    struct error unfit = ERROR_INIT;
+    struct pooled_vm *vm =
+        conversion->to == COMPUTE_PROCESS ? engine_pool_take_plain(conversion->container) : NULL;
+
+    if (!vm)
+        return 0;
+    conversion->pooled = true;
+    if (write_job(conversion, &unfit) == 0 &&
+        pooled_vm_adopt(vm, conversion->staging, ret, &unfit) == 0) {
+        (void)process_open(pooled_vm_worker(vm), worker);
+        pooled_vm_free(vm);
+        return 1;
+    }
+    pooled_vm_end(vm);
+    conversion->pooled = false;
+    return 0;
+}
+
+static int spawn_worker(struct conversion *conversion, struct process *worker,
+                        struct compute_client **ret, struct error *err)
+{
+    pid_t pid = 0;
+    int r = path_make_dirs(conversion->runtime, 0700, err);
+
+    if (r < 0 || (r = write_job(conversion, err)) < 0 ||
+        (r = compute_worker_spawn(conversion->container->engine->config.worker_program,
+                                  conversion->staging, conversion->runtime, &pid, err)) < 0)
+        return r;
+    (void)process_open(pid, worker); /* at once, so that the pid is still its own */
+    return compute_client_connect(conversion->runtime, ret, err);
+}
+
+static int run_worker(struct conversion *conversion, bool *ret_started, struct error *err)
 {
     CLEANUP(process_release) struct process worker = PROCESS_INIT;
     struct compute_client *client = NULL;
-    pid_t pid = 0;
-    int r = compute_worker_spawn(conversion->container->engine->config.worker_program,
-                                 conversion->staging, conversion->runtime, &pid, err);
+    int r = adopt_worker(conversion, &worker, &client);
 
-    if (r < 0)
-        return r;
-    (void)process_open(pid, &worker); /* at once, so that the pid is still its own */
-    r = compute_client_connect(conversion->runtime, &client, err);
     if (r == 0)
+        r = spawn_worker(conversion, &worker, &client, err);
+    if (r >= 0)
         r = start_worker(conversion, client, err);
+    *ret_started = r == 0;
     if (r == 0)
         r = await_outcome(client, err);
     client = compute_client_free(client);
@@ -430,6 +484,25 @@ static int run_worker(struct conversion *conversion, struct error *err)
         (void)poll(&gone, 1, WORKER_END_MS);
     }
     return r;
+}
+
+/* The host does it where it can, and else a VM. */
+static int move_layer(struct conversion *conversion, struct error *err)
+{
+    struct error failure = ERROR_INIT;
+    bool started;
+    int r;
+
+    conversion->mount = conversion->to == COMPUTE_HYPERV && vm_scratch_can_mount();
+    if (!conversion->mount)
+        return run_worker(conversion, &started, err);
+    r = run_worker(conversion, &started, &failure);
+    if (r == 0 || started || check_wanted(conversion->container, NULL) < 0)
+        return r < 0 ? error_copy(err, &failure) : 0;
+    log_warning("container %s: a utility VM fills its disk, for the host does not: %s",
+                conversion->container->id, failure.message);
+    conversion->mount = false;
+    return run_worker(conversion, &started, err);
 }
 
 static bool is_full(const struct container *container)
@@ -453,23 +526,20 @@ static int make_layer(struct conversion *conversion, struct error *err)
     struct container *container = conversion->container;
     bool in = conversion->to == COMPUTE_HYPERV;
     const char *name = in ? "scratch.ext4" : "upper";
-    CLEANUP_FREE char *target = string_format("%s/%s", conversion->staging, name);
     CLEANUP_FREE char *final = string_format("%s/%s", container->directory, name);
     int r;
 
+    conversion->target = string_format("%s/%s", conversion->staging, name);
+    const char *target = conversion->target;
     if (!target || !final)
         return error_oom(err);
     /* The directory first: it is what tells of the rest. */
     if ((r = path_make_dirs(conversion->staging, 0700, err)) < 0 ||
         (in && (r = engine_lease_uid(container->engine, container->id, &conversion->shadow->vm_uid,
                                      err)) < 0) ||
-        (r = path_make_dirs(conversion->runtime, 0700, err)) < 0 ||
-        (r = make_target(conversion, target, err)) < 0 ||
-        (r = write_job(conversion, target, err)) < 0)
+        (r = make_target(conversion, target, err)) < 0)
         return r;
-    set_converting(container, true);
-    r = run_worker(conversion, err);
-    set_converting(container, false);
+    r = move_layer(conversion, err);
     bool full = r < 0 && is_full(container); /* before anything is given back */
     container_files_forget(container);
     if (r < 0)
@@ -531,16 +601,11 @@ static void remove_rest(struct container *container, bool converted)
         janitor_queue(container->engine->janitor, JANITOR_CONVERTED, container, 0, 0);
 }
 
-/* [operation] It is stopped. */
-static int convert_stopped(struct conversion *conversion, struct error *err)
+static int move_and_commit(struct conversion *conversion, struct error *err)
 {
     struct container *container = conversion->container;
-    int r = check_stopped(container, err);
+    int r;
 
-    if (r == 0)
-        r = container_files_end(container, FILES_PATIENCE_MS, err);
-    if (r < 0)
-        return r;
     container_cleanup(container); /* of the last run, if the janitor was not there yet */
     r = container_convert_recover(container, err);
     if (r == 0 && !is_nothing(conversion))
@@ -548,6 +613,23 @@ static int convert_stopped(struct conversion *conversion, struct error *err)
     if (r == 0)
         r = commit(conversion, err);
     remove_rest(container, r == 0);
+    return r;
+}
+
+/* [operation] It is stopped. */
+static int convert_stopped(struct conversion *conversion, struct error *err)
+{
+    struct container *container = conversion->container;
+    int r = check_stopped(container, err);
+
+    if (r < 0)
+        return r;
+    set_converting(container, true);
+    r = container_files_end(container, FILES_PATIENCE_MS, err);
+    if (r == 0)
+        r = move_and_commit(conversion, err);
+    set_converting(container, false);
+    engine_pool_refill(container->engine->pool);
     return r;
 }
 

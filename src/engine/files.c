@@ -18,6 +18,7 @@
 #include "compute/client.h"
 #include "compute/job.h"
 #include "engine/admission.h"
+#include "engine/pool.h"
 #include "engine/private.h"
 #include "sandbox/sandbox.h"
 #include "vm/user.h"
@@ -124,7 +125,37 @@ static int write_job(struct container *container, const char *directory, const c
     if (r == 0)
         r = compute_job_write(job, path, err);
     compute_job_free(job);
-    return r;
+    return r == 0 ? container_write_spec(container, err) : r;
+}
+
+/* A VM of the pool, if one is ready. The files of volumes are below the root, so it must be one
+ * that is good for a run. */
+static int adopt_worker(struct container *container, const char *directory, const char *runtime,
+                        struct compute_client **ret)
+{
+    struct error unfit = ERROR_INIT;
+    struct pooled_vm *vm = engine_pool_take(container);
+    if (!vm)
+        return 0;
+    if (write_job(container, directory, runtime, &unfit) == 0 &&
+        pooled_vm_adopt(vm, directory, ret, &unfit) == 0) {
+        pooled_vm_free(vm);
+        return 1;
+    }
+    pooled_vm_end(vm);
+    return 0;
+}
+
+static int spawn_worker(struct container *container, const char *directory, const char *runtime,
+                        struct compute_client **ret, struct error *err)
+{
+    int r;
+    if ((r = path_make_dirs(runtime, 0700, err)) < 0 ||
+        (r = write_job(container, directory, runtime, err)) < 0 ||
+        (r = compute_worker_spawn(container->engine->config.worker_program, directory, runtime,
+                                  NULL, err)) < 0)
+        return r;
+    return compute_client_connect(runtime, ret, err);
 }
 
 static int start_worker(struct container *container, const char *runtime,
@@ -132,23 +163,24 @@ static int start_worker(struct container *container, const char *runtime,
 {
     CLEANUP_FREE char *directory = string_format("%s/files", container->directory);
     struct compute_client *client = NULL;
+    bool pooled = false;
     int r;
     if (!directory)
         return error_oom(err);
     container_cleanup(container); /* of the last run, if the janitor was not there yet */
-    if ((r = path_make_dirs(directory, 0700, err)) < 0 ||
-        (r = path_make_dirs(runtime, 0700, err)) < 0 ||
-        (r = write_job(container, directory, runtime, err)) < 0 ||
-        (r = container_write_spec(container, err)) < 0 ||
-        (r = compute_worker_spawn(container->engine->config.worker_program, directory, runtime,
-                                  NULL, err)) < 0 ||
-        (r = compute_client_connect(runtime, &client, err)) < 0)
+    if ((r = path_make_dirs(directory, 0700, err)) < 0)
         return r;
-    r = admission_begin(container, err);
+    pooled = adopt_worker(container, directory, runtime, &client) > 0;
+    if (!pooled && (r = spawn_worker(container, directory, runtime, &client, err)) < 0)
+        return r;
+    if (!pooled)
+        r = admission_begin(container, err);
     if (r == 0) {
         r = compute_client_start(client, NULL, err);
-        admission_end(container);
+        if (!pooled)
+            admission_end(container);
     }
+    engine_pool_refill(container->engine->pool);
     if (r < 0) {
         compute_client_free(client);
         return error_wrap(err, r, "cannot reach the files of container %s", container->id);

@@ -553,7 +553,9 @@ static bool fits(const struct pooled_vm *vm, const struct container *container)
             engine_resources_nano_cpus(container->host_config) <= 1000000000);
 }
 
-static struct pooled_vm *take_ready(struct engine_pool *pool, const struct container *container)
+/* whole: for a run of the container, in a VM of the size and with the means that it asks for. */
+static struct pooled_vm *take_ready(struct engine_pool *pool, const struct container *container,
+                                    bool whole)
 {
     POOL_LOCK(pool);
     if (pool->stopping)
@@ -566,7 +568,7 @@ static struct pooled_vm *take_ready(struct engine_pool *pool, const struct conta
         return NULL;
     }
     LIST_FOR_EACH (vm, &pool->ready, struct pooled_vm, node) {
-        if (!fits(vm, container))
+        if (whole ? !fits(vm, container) : vm->vm_engine != (enum vm_engine)container->vm_engine)
             continue;
         list_remove(&vm->node);
         pool->n_ready--;
@@ -577,15 +579,15 @@ static struct pooled_vm *take_ready(struct engine_pool *pool, const struct conta
     return NULL;
 }
 
-struct pooled_vm *engine_pool_take(struct container *container)
+static struct pooled_vm *take(struct container *container, bool whole)
 {
     struct engine *engine = container->engine;
     struct engine_pool *pool = engine->pool;
     /* While its files are served, its disk and its user id are another VM's. */
     if (!pool || pool->size == 0 || container->isolation != COMPUTE_HYPERV ||
-        has_shares(container) || container_files_exist(container))
+        (whole && has_shares(container)) || container_files_exist(container))
         return NULL;
-    struct pooled_vm *vm = take_ready(pool, container);
+    struct pooled_vm *vm = take_ready(pool, container, whole);
     wake(pool);
     if (!vm)
         return NULL;
@@ -597,11 +599,21 @@ struct pooled_vm *engine_pool_take(struct container *container)
     return vm;
 }
 
-int pooled_vm_adopt(struct pooled_vm *vm, const struct container *container,
-                    struct compute_client **ret, struct error *err)
+struct pooled_vm *engine_pool_take(struct container *container)
 {
-    int r = compute_client_call(vm->client, "adopt",
-                                json_pack("{s:s}", "directory", container->directory), NULL, err);
+    return take(container, true);
+}
+
+struct pooled_vm *engine_pool_take_plain(struct container *container)
+{
+    return take(container, false);
+}
+
+int pooled_vm_adopt(struct pooled_vm *vm, const char *directory, struct compute_client **ret,
+                    struct error *err)
+{
+    int r = compute_client_call(vm->client, "adopt", json_pack("{s:s}", "directory", directory),
+                                NULL, err);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(vm->client);

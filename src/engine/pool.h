@@ -24,10 +24,14 @@ struct engine_pool *engine_pool_free(struct engine_pool *pool);
 /* A VM that fits the container, or NULL: none is ready, or the container needs another. Its user id
  * is the container's from now on. [operation] */
 struct pooled_vm *engine_pool_take(struct container *container);
-/* The VM's worker becomes the container's, whose worker.json is written. *ret is a connection to
- * it. On failure the VM is good for nothing but pooled_vm_end(). */
-int pooled_vm_adopt(struct pooled_vm *vm, const struct container *container,
-                    struct compute_client **ret, struct error *err);
+/* The same for work on the container's disk alone, which gets the memory that the pool's VMs have
+ * (config.memory_default), whatever the container asks for, and no shares. [operation] */
+struct pooled_vm *engine_pool_take_plain(struct container *container);
+/* The VM's worker becomes that of the container, or of its files, whose worker.json is written in
+ * this directory. *ret is a connection to it. On failure the VM is good for nothing but
+ * pooled_vm_end(). */
+int pooled_vm_adopt(struct pooled_vm *vm, const char *directory, struct compute_client **ret,
+                    struct error *err);
 /* The worker's process, and the network namespace for the VM's end of a veth pair, a descriptor
  * that is the VM's; 0: the host's. */
 pid_t pooled_vm_worker(const struct pooled_vm *vm);

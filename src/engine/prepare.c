@@ -333,7 +333,7 @@ static int start_worker(struct container *container, struct pooled_vm *vm, struc
     if (vm && container_network_is_late(container) &&
         (r = container_network_connect(container, pooled_vm_netns(vm), err)) < 0)
         return r;
-    r = vm ? pooled_vm_adopt(vm, container, &client, err)
+    r = vm ? pooled_vm_adopt(vm, container->directory, &client, err)
            : compute_worker_spawn(container->engine->config.worker_program, container->directory,
                                   container->runtime_dir, &pid, err);
     if (r < 0)

@@ -123,7 +123,7 @@ static bool is_damage(int code)
 
 /* errors=remount-ro: what is found damaged is not written to any more.
  * discard: what the container deletes gives its blocks back to the host's file. */
-static int mount_ext4(json_int_t index, struct error *err)
+static int mount_ext4(json_int_t index, unsigned long flags, struct error *err)
 {
     struct disk_search search;
     int r = await_disk(index, &search, err);
@@ -131,7 +131,7 @@ static int mount_ext4(json_int_t index, struct error *err)
     if (r < 0)
         return r;
     (void)string_copy(scratch_device, sizeof(scratch_device), search.path);
-    r = guest_mount_checked(search.path, SCRATCH_DIR, "ext4", MS_NOATIME,
+    r = guest_mount_checked(search.path, SCRATCH_DIR, "ext4", flags | MS_NOATIME,
                             "discard,errors=remount-ro", err);
     return is_damage(r) ? error_wrap(err, r, "its file system is damaged") : r;
 }
@@ -164,7 +164,7 @@ static int mount_scratch(const json_t *rootfs, struct sandbox_root *root, struct
 
     if (r < 0)
         return r;
-    r = mount_ext4(index, err);
+    r = mount_ext4(index, 0, err);
     if (r < 0)
         return error_wrap(err, r, "the writable layer");
     if ((r = path_make_dirs(SCRATCH_DIR "/upper", 0755, err)) < 0 ||
@@ -264,16 +264,21 @@ int guest_prepare(const json_t *request, struct sandbox_root *ret, void *data, s
     return mount_root(rootfs, ret, err);
 }
 
-/* Only to be read: nothing is written, and the VM may end at any moment. */
+/* Only to be read: nothing is written but what the journal has, if the last VM was killed, and the
+ * VM may end at any moment. What damage has taken away, the copy would not have either; there would
+ * be nothing to tell it by. */
 static int mount_layer(const json_t *request, char **ret_upper, struct error *err)
 {
+    CLEANUP_FREE char *damage = NULL;
     int64_t index = 0;
     int r = json_need_i64(request, "scratch", &index, err);
 
     if (r >= 0)
-        r = mount_disk(index, SCRATCH_DIR, "ext4", MS_RDONLY | MS_NOATIME, NULL, err);
+        r = mount_ext4(index, MS_RDONLY, err);
     if (r < 0)
         return error_wrap(err, r, "the writable layer");
+    if ((damage = guest_damage(NULL)))
+        return error_set_class(err, ERROR_CONFLICT, "%s", damage);
     /* One that no VM has had has nothing in it. */
     bool empty = access(SCRATCH_DIR "/upper", F_OK) < 0;
     if (empty && (r = path_make_dirs(EMPTY_DIR, 0755, err)) < 0)

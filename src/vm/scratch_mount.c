@@ -29,6 +29,13 @@ static int attach(int control, int image, char path[32])
     return ioctl(device, LOOP_CONFIGURE, &config) < 0 ? -errno : TAKE_FD(device);
 }
 
+bool vm_scratch_can_mount(void)
+{
+    CLEANUP_CLOSE int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+
+    return control >= 0 && ioctl(control, LOOP_CTL_GET_FREE) >= 0;
+}
+
 int vm_scratch_mount(const char *image, const char *target, struct error *err)
 {
     CLEANUP_CLOSE int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);

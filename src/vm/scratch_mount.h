@@ -4,7 +4,12 @@
 #ifndef HULL_VM_SCRATCH_MOUNT_H
 #define HULL_VM_SCRATCH_MOUNT_H
 
+#include <stdbool.h>
+
 struct error;
+
+/* Whether this host has what it takes, as far as can be seen without doing it. */
+bool vm_scratch_can_mount(void);
 
 /* Mounts `image` on the existing directory `target`, by a loop device that goes with the mount.
  * The caller has a mount namespace of its own and so the mount ends with it. An error where the

@@ -195,6 +195,17 @@ listing() {
         [[ ! -e $pid_file ]]
 }
 
+@test "convert: where the host cannot use its loop device a VM fills the disk, and the log tells" {
+        local device
+        docker run --name unlooped hull/nano sh -c 'if [ -e /f ]; then cat /f; else echo kept >/f; fi'
+        device=$(losetup --find)
+        mount --bind /dev/null "$device"
+        exits 0 hull convert --isolation=hyperv unlooped
+        umount "$device"
+        has "a utility VM fills its disk, for the host does not: cannot make" "$(cat "$HULL_WORLD/main/hulld.log")"
+        eq kept "$(docker start -a unlooped)"
+}
+
 @test "convert: together with an update, through the API" {
         docker create --name both hull/nano true >/dev/null
         api POST /containers/both/update -H 'Content-Type: application/json' -d '{"Isolation": "hyperv", "Memory": 100663296, "MemorySwap": -1}'

@@ -58,6 +58,8 @@ print([row["VmmPid"] for row in rows if row["Name"] == "killed"][0])')
         has "file system is damaged" "$(inspect headless '{{.State.Error}}')"
         exits 1 docker cp headless:/kept -
         has "damaged" "$output"
+        exits 1 hull convert --isolation=process headless
+        has "file system is damaged" "$output"
         eq "$before" "$(wc -l </proc/self/mountinfo)"
         exits 0 docker run --rm --isolation=hyperv --network none hull/nano echo fine
         exits 0 docker rm headless
@@ -78,6 +80,10 @@ files_are_free() { [[ ! -e $HULL_WORLD/main/state/files/$(identity "$1")/worker.
         docker exec bruised sh -c 'ls -lR / >/dev/null 2>&1; cat /many/* >/dev/null 2>&1; echo x >/new' || true
         docker stop -t 0 bruised >/dev/null || true
         has "damaged" "$(inspect bruised '{{.State.Error}}')"
+        # A copy of it would be no better, and would not say so.
+        exits 1 hull convert --isolation=process bruised
+        has "file system of the writable layer is damaged" "$output"
+        eq hyperv "$(inspect bruised '{{.HostConfig.Isolation}}')"
         # The next start says so at once.
         docker start bruised >/dev/null || true
         has "damaged" "$(inspect bruised '{{.State.Error}}')"

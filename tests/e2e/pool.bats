@@ -67,6 +67,22 @@ start_pooled() {
         eq "" "$(grep -Lx '1024\|100' /sys/fs/cgroup/{cpu/,}hull/"$id"-vm/cpu.{shares,weight} 2>/dev/null || true)"
 }
 
+@test "pool: what reads a stopped container's layer takes the VM that is ready" {
+        local id worker
+        docker run --name still --isolation=hyperv hull/nano sh -c 'echo here >/f'
+        eventually 20 ready
+        id=$(pool_ids)
+        worker=$(pool_worker main "$id")
+        eq here "$(docker cp still:/f - | tar -xO)"
+        eq "$worker" "$(cat "$(world)/state/files/$(identity still)/worker.pid")"
+        eventually 20 ready
+        id=$(pool_ids)
+        hull convert --isolation=process still >/dev/null
+        lacks "$id" "$(pool_ids)"
+        eq here "$(docker cp still:/f - | tar -xO)"
+        docker rm still
+}
+
 @test "pool: the VM bears the container's name on the host, and no other" {
         eventually 20 ready
         local id worker vmm pooled
