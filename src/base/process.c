@@ -86,7 +86,8 @@ void process_release(struct process *process)
     process->pid = 0;
 }
 
-bool process_is_alive(const struct process *process)
+/* A signal begins the wait anew. */
+static bool is_alive_after(const struct process *process, int timeout_ms)
 {
     struct pollfd poll_fd = {.fd = process->pidfd, .events = POLLIN};
     int n;
@@ -94,9 +95,22 @@ bool process_is_alive(const struct process *process)
     if (process->pid <= 0 || process->pidfd < 0)
         return false;
     do
-        n = poll(&poll_fd, 1, 0);
+        n = poll(&poll_fd, 1, timeout_ms);
     while (n < 0 && errno == EINTR);
     return n == 0;
+}
+
+bool process_is_alive(const struct process *process)
+{
+    return is_alive_after(process, 0);
+}
+
+int process_end(const struct process *process, int patience_ms, int kill_ms)
+{
+    if (!is_alive_after(process, patience_ms))
+        return 0;
+    (void)process_signal(process, SIGKILL);
+    return is_alive_after(process, kill_ms) ? -ETIMEDOUT : 0;
 }
 
 uint64_t process_start_time(pid_t pid)

@@ -96,6 +96,11 @@ int process_open(pid_t pid, struct process *ret);
 /* True while the process is alive; a zombie counts as ended. */
 bool process_is_alive(const struct process *process);
 
+/* Waits for the end of a process that need not be a child of ours, at most patience_ms; then kills
+ * it and waits at most kill_ms. 0, also when there is no process; -ETIMEDOUT: it goes on. A child
+ * is still to be waited for. */
+int process_end(const struct process *process, int patience_ms, int kill_ms);
+
 /* Field 22 of /proc/PID/stat: start time in clock ticks since boot; together with the pid it names
  * a process across a restart of ours. 0 when it does not exist. */
 uint64_t process_start_time(pid_t pid);

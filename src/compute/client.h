@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/cleanup.h"
+
 struct compute_client;
 struct error;
 
@@ -26,6 +28,8 @@ int compute_worker_spawn(const char *worker_program, const char *directory, cons
 /* Connects and shakes hands. -ENOENT/-ECONNREFUSED, class NOT_FOUND: no worker is there. */
 int compute_client_connect(const char *runtime_dir, struct compute_client **ret, struct error *err);
 struct compute_client *compute_client_free(struct compute_client *client);
+DEFINE_CLEANUP(struct compute_client *, compute_client_cleanup, compute_client_free)
+#define CLEANUP_CLIENT CLEANUP(compute_client_cleanup)
 
 /* For an event loop: readable when compute_client_next_event() has something. */
 int compute_client_fd(const struct compute_client *client);

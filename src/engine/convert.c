@@ -23,7 +23,6 @@
  * then. */
 #include <dirent.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -68,10 +67,7 @@ struct conversion {
     bool pooled;   /* a VM of the pool's does it */
 };
 
-static void job_cleanup(struct compute_job **job)
-{
-    compute_job_free(*job);
-}
+DEFINE_CLEANUP(struct compute_job *, job_cleanup, compute_job_free)
 
 static void conversion_release(struct conversion *conversion)
 {
@@ -478,11 +474,7 @@ static int run_worker(struct conversion *conversion, bool *ret_started, struct e
     if (r == 0)
         r = await_outcome(client, err);
     client = compute_client_free(client);
-    struct pollfd gone = {.fd = worker.pidfd, .events = POLLIN};
-    if (worker.pidfd >= 0 && (r < 0 || poll(&gone, 1, WORKER_END_MS) <= 0)) {
-        (void)process_signal(&worker, SIGKILL);
-        (void)poll(&gone, 1, WORKER_END_MS);
-    }
+    (void)process_end(&worker, r < 0 ? 0 : WORKER_END_MS, WORKER_END_MS);
     return r;
 }
 

@@ -3,7 +3,6 @@
  * start. The order is kept by the operation lock: whoever begins to use files takes it, and so does
  * who starts or removes the container. */
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
@@ -97,14 +96,9 @@ int container_files_end(struct container *container, int patience_ms, struct err
         wait_for_users(container, patience_ms);
         int r = ask_to_end(client, &worker);
         compute_client_free(client);
-        struct pollfd gone = {.fd = worker.pidfd, .events = POLLIN};
-        if (r == 0 && poll(&gone, 1, FILES_END_MS) <= 0) {
-            (void)process_signal(&worker, SIGKILL);
-            if (poll(&gone, 1, FILES_END_MS) <= 0)
-                return error_set(err, -ETIMEDOUT,
-                                 "the worker for files of container %s does not end",
-                                 container->id);
-        }
+        if (r == 0 && process_end(&worker, FILES_END_MS, FILES_END_MS) < 0)
+            return error_set(err, -ETIMEDOUT, "the worker for files of container %s does not end",
+                             container->id);
     }
     clean_after_files(container);
     return 0;

@@ -28,12 +28,6 @@ enum {
 };
 #define STOP_SECONDS_MAX (INT_MAX / 1000)
 
-static void client_cleanup(struct compute_client **client)
-{
-    compute_client_free(*client);
-}
-#define CLEANUP_CLIENT CLEANUP(client_cleanup)
-
 /* Does it run, and which run is that? */
 static bool find_run(struct container *container, uint64_t *ret)
 {

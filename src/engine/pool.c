@@ -135,20 +135,10 @@ void pooled_vm_free(struct pooled_vm *vm)
     free(vm);
 }
 
-/* The worker is nobody's child: its end is seen on the pidfd. */
-static void wait_for_end(const struct process *worker)
-{
-    struct pollfd gone = {.fd = worker->pidfd, .events = POLLIN};
-    if (worker->pidfd < 0 || poll(&gone, 1, END_MS) > 0)
-        return;
-    (void)process_signal(worker, SIGKILL);
-    (void)poll(&gone, 1, END_MS);
-}
-
 void pooled_vm_end(struct pooled_vm *vm)
 {
     vm->client = compute_client_free(vm->client);
-    wait_for_end(&vm->worker);
+    (void)process_end(&vm->worker, END_MS, END_MS);
     clean(vm->engine, vm->id, vm->uid, vm->directory);
     (void)store_lease_release(vm->engine->store, "uid", vm->lease, NULL);
     pooled_vm_free(vm);
@@ -426,7 +416,7 @@ static void clean_one(struct engine *engine, const char *id, const char *directo
             process_open((pid_t)pid, &worker) == 0)
             (void)compute_client_kill(client, NULL);
         compute_client_free(client);
-        wait_for_end(&worker);
+        (void)process_end(&worker, END_MS, END_MS);
     }
     clean(engine, id, 0, directory);
 }

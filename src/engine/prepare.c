@@ -1,7 +1,5 @@
 /* Making a container ready for a run, and giving back what a run took. */
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -287,9 +285,7 @@ static int connect_worker(struct container *container, struct compute_client *cl
 /* A worker that cannot be spoken to is of no use to anybody, and nobody else would end it. */
 static void end_worker(const struct process *worker)
 {
-    struct pollfd gone = {.fd = worker->pidfd, .events = POLLIN};
-    if (process_signal(worker, SIGKILL) == 0)
-        (void)poll(&gone, 1, WORKER_END_MS);
+    (void)process_end(worker, 0, WORKER_END_MS);
 }
 
 static int connect_network(struct container *container, const struct process *worker,

@@ -234,15 +234,10 @@ static bool find_run(struct container *container, uint64_t *ret)
     return container_is_running(container);
 }
 
-static void client_cleanup(struct compute_client **client)
-{
-    compute_client_free(*client);
-}
-
 static int ask_worker(struct container *container, const json_t *merged, unsigned changes,
                       char ***warnings, struct error *err)
 {
-    CLEANUP(client_cleanup) struct compute_client *client = NULL;
+    CLEANUP_CLIENT struct compute_client *client = NULL;
     CLEANUP_STRV char **told = NULL;
     CLEANUP_JSON json_t *answer = NULL;
     json_t *request = NULL;

@@ -71,6 +71,27 @@ static void test_wait_with_timeout(void **state)
     assert_int_equal(status, 128 + SIGKILL);
 }
 
+static void test_end(void **state)
+{
+    CLEANUP(process_release) struct process quick = start_shell("exit 0");
+    CLEANUP(process_release) struct process slow = start_shell("trap '' TERM; exec sleep 60");
+    CLEANUP(process_release) struct process slower = start_shell("exec sleep 60");
+    const struct process nobody = PROCESS_INIT;
+    int status = -1;
+
+    (void)state;
+    assert_int_equal(process_end(&quick, 60000, 0), 0);
+    assert_int_equal(process_wait(&quick, &status), 0);
+    assert_int_equal(status, 0); /* by itself */
+    assert_int_equal(process_end(&slow, 20, 60000), 0);
+    assert_int_equal(process_wait(&slow, &status), 0);
+    assert_int_equal(status, 128 + SIGKILL);
+    assert_int_equal(process_end(&slower, 0, 60000), 0);
+    assert_int_equal(process_wait(&slower, NULL), 0);
+    assert_int_equal(process_end(&slower, 0, 60000), 0); /* it has ended */
+    assert_int_equal(process_end(&nobody, 0, 0), 0);
+}
+
 static void test_release_forgets(void **state)
 {
     struct process process = PROCESS_INIT;
@@ -120,6 +141,7 @@ int main(void)
         cmocka_unit_test(test_death_by_signal),
         cmocka_unit_test(test_zombie_counts_as_ended),
         cmocka_unit_test(test_wait_with_timeout),
+        cmocka_unit_test(test_end),
         cmocka_unit_test(test_release_forgets),
         cmocka_unit_test(test_open_of_nobody),
         cmocka_unit_test(test_start_time),
