@@ -2,6 +2,9 @@
 #include "fixture.h"
 
 #include <dirent.h>
+#include <endian.h>
+#include <fcntl.h>
+#include <glob.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -522,6 +525,15 @@ static void test_erofs(void **state)
     assert_int_equal(r, 0);
     assert_int_equal(stat(paths[0], &st), 0);
     assert_int_equal(st.st_mode, S_IFREG | 0444);
+    /* Its superblock, and nothing else in there but the layer's own. */
+    uint32_t magic = 0;
+    CLEANUP_CLOSE int fd = open(paths[0], O_RDONLY | O_CLOEXEC);
+    assert_int_equal(pread(fd, &magic, sizeof(magic), 1024), sizeof(magic));
+    assert_int_equal(le32toh(magic), 0xe0f5e1e2);
+    CLEANUP_FREE char *pattern =
+        string_format("%.*s/.*.erofs*", (int)(strrchr(paths[0], '/') - paths[0]), paths[0]);
+    glob_t found = {0};
+    assert_int_equal(glob(pattern, 0, NULL, &found), GLOB_NOMATCH);
 }
 
 static void test_leftovers_cleaned(void **state)
