@@ -27,6 +27,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mount.h>
@@ -57,6 +58,7 @@ struct worker_convert {
     struct wire_connection *sender;
     struct wire_connection *receiver;
     unsigned ready; /* agents that are */
+    unsigned owed;  /* answers that the guest has yet to give */
     int64_t until;  /* timestamp_monotonic(): it must be over */
     bool sent;      /* the sender has no more */
     bool told;      /* and the receiver knows */
@@ -114,30 +116,57 @@ void worker_convert_vm_ended(struct worker *worker, bool clean, const char *reas
 static void filled(struct wire_connection *connection, json_t *ok, const struct error *error,
                    void *data);
 
+static bool is_guest(const struct worker *worker, const struct wire_connection *connection)
+{
+    return connection == worker->link && !worker->convert->mounted;
+}
+
+/* A guest that owes an answer may not be silent for long. What this host's own agent does, which
+ * may copy a disk's whole content for one slot, takes as long as the disk takes. */
+static int set_limit(struct worker *worker, struct error *err)
+{
+    const struct worker_convert *convert = worker->convert;
+    int64_t limit = (convert->until - timestamp_monotonic()) / NS_PER_MS;
+    unsigned patience = worker_patience(worker, WORKER_CONVERT_MS);
+
+    if (limit < 0)
+        return error_set(err, -ETIMEDOUT, "it takes longer than any layer of its size may");
+    if (convert->owed > 0 && limit > patience)
+        limit = patience;
+    worker_set_deadline(worker, WORKER_DEADLINE_CONVERT,
+                        limit < UINT_MAX ? (unsigned)limit + 1 : UINT_MAX);
+    return 0;
+}
+
 static int ask(struct wire_connection *connection, const struct slot *slot, int64_t length,
                wire_answer_handler *handler, struct error *err)
 {
+    struct worker *worker = slot->worker;
     json_t *request =
         json_pack("{s:I,s:I}", "slot", (json_int_t)slot->number, "length", (json_int_t)length);
+    int r;
 
-    int64_t rest = slot->worker->convert->until - timestamp_monotonic();
-    unsigned patience = worker_patience(slot->worker, WORKER_CONVERT_MS);
-
-    if (rest <= 0) {
+    worker->convert->owed += is_guest(worker, connection);
+    r = set_limit(worker, err);
+    if (r < 0) {
         json_decref(request);
-        return error_set(err, -ETIMEDOUT, "it takes longer than any layer of its size may");
+        return r;
     }
-    if (rest / NS_PER_MS < patience)
-        patience = (unsigned)(rest / NS_PER_MS) + 1;
-    worker_set_deadline(slot->worker, WORKER_DEADLINE_CONVERT, patience);
     return wire_connection_request(connection, "layer-slot", request, handler,
                                    (void *)(uintptr_t)slot, err);
 }
 
-/* A late answer, after the end or a failure, is nobody's. */
-static bool is_moving(const struct worker *worker)
+/* True when this answer is somebody's: a late one, after the end or a failure, is not. */
+static bool take_answer(struct worker *worker, const struct wire_connection *connection)
 {
-    return worker->status == WORKER_RUNNING && worker->convert;
+    struct error failure = ERROR_INIT;
+
+    if (worker->status != WORKER_RUNNING || !worker->convert)
+        return false;
+    worker->convert->owed -= is_guest(worker, connection) && worker->convert->owed > 0;
+    if (set_limit(worker, &failure) < 0)
+        fail(worker, &failure);
+    return worker->status == WORKER_RUNNING;
 }
 
 /* The VM has only read: there is nothing for it to write. */
@@ -156,7 +185,7 @@ static void emptied(struct wire_connection *connection, json_t *ok, const struct
     struct error failure = ERROR_INIT;
     bool end = false;
 
-    if (!is_moving(worker))
+    if (!take_answer(worker, connection))
         return;
     if (error) {
         fail(worker, error);
@@ -188,7 +217,7 @@ static void filled(struct wire_connection *connection, json_t *ok, const struct 
     int64_t length = 0;
     bool end = false;
 
-    if (!is_moving(worker) || convert->told)
+    if (!take_answer(worker, connection) || convert->told)
         return;
     if (error) {
         fail(worker, error);

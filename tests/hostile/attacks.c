@@ -586,6 +586,37 @@ ATTACK(changes_no_nul)
     send_changes(guest, id, "0/x", 3);
 }
 
+/* --- a layer, slot by slot --- */
+
+ATTACK(slot_negative)
+{
+    put_answer(guest, id, json_pack("{s:i}", "length", -1));
+}
+ATTACK(slot_huge)
+{
+    put_answer(guest, id, json_pack("{s:I}", "length", (json_int_t)1 << 40));
+}
+ATTACK(slot_text)
+{
+    put_answer(guest, id, json_pack("{s:s}", "length", "1"));
+}
+ATTACK(slot_nothing)
+{
+    put_answer(guest, id, json_pack("{s:i}", "length", 0));
+}
+ATTACK(slot_end_with_more)
+{
+    put_answer(guest, id, json_pack("{s:b,s:i}", "end", 1, "length", 100));
+}
+ATTACK(slot_end_at_once)
+{
+    put_answer(guest, id, json_pack("{s:b}", "end", 1));
+}
+ATTACK(slot_event)
+{
+    put_text(guest, "{\"event\":\"exit\",\"exec\":\"\",\"code\":0}");
+}
+
 const struct attack attacks[] = {
 #define ROW(when, operation, function)                                    \
     {                                                                     \
@@ -709,6 +740,14 @@ const struct attack attacks[] = {
     ROW(AT_OP, "archive-read", archive_no_end),
     ROW(AT_CREDIT, "changes", changes_garbage),
     ROW(AT_CREDIT, "changes", changes_no_nul),
+    ROW(AT_OP, "layer-slot", slot_negative),
+    ROW(AT_OP, "layer-slot", slot_huge),
+    ROW(AT_OP, "layer-slot", slot_text),
+    ROW(AT_OP, "layer-slot", slot_nothing),
+    ROW(AT_OP, "layer-slot", slot_end_with_more),
+    ROW(AT_OP, "layer-slot", slot_end_at_once),
+    ROW(AT_OP, "layer-slot", slot_event),
+    {.name = "slot_close", .time = AT_OP, .op = "layer-slot", .run = end_at_once},
     {.name = NULL},
 #undef ROW
 #undef TEXT

@@ -49,10 +49,11 @@ enum {
 };
 
 enum outcome {
-    FAILS, /* start is refused, with the text */
-    DIES,  /* it starts, and is ended with the text as reason */
-    LIVES, /* it starts, goes on, and is killed by the test */
-    EXITS, /* it starts, and exits with code 7 */
+    FAILS,  /* start is refused, with the text */
+    DIES,   /* it starts, and is ended with the text as reason */
+    LIVES,  /* it starts, goes on, and is killed by the test */
+    EXITS,  /* it starts, and exits with code 7 */
+    BREAKS, /* it converts, and ends with code 1 and the text */
 };
 
 struct attack_case {
@@ -64,6 +65,7 @@ struct attack_case {
     bool attached;       /* a client is attached that reads nothing */
     bool slow;           /* it waits for a time limit */
     bool real;           /* also with a real guest */
+    bool converts;       /* the worker moves a layer out of the guest's disk */
 };
 
 static const struct attack_case cases[] = {
@@ -171,6 +173,14 @@ static const struct attack_case cases[] = {
     {"processes_many", LIVES, "killed", .op = "processes"},
     {"processes_too_many", DIES, "not JSON", .op = "processes", .op_text = "not JSON"},
     {"processes_wild", LIVES, "killed", .op = "processes"},
+    {"slot_negative", BREAKS, "wrong answer to 'layer-slot'", .converts = true},
+    {"slot_huge", BREAKS, "wrong answer to 'layer-slot'", .converts = true},
+    {"slot_text", BREAKS, "wrong answer to 'layer-slot'", .converts = true},
+    {"slot_nothing", BREAKS, "wrong answer to 'layer-slot'", .converts = true},
+    {"slot_end_with_more", BREAKS, "wrong answer to 'layer-slot'", .converts = true},
+    {"slot_event", BREAKS, "an event of a container that does not run", .converts = true},
+    {"slot_end_at_once", BREAKS, "", .converts = true},
+    {"slot_close", BREAKS, "", .converts = true},
 };
 enum { N_CASES = sizeof(cases) / sizeof(cases[0]) };
 
@@ -182,6 +192,7 @@ struct run {
     uid_t uid;
     pid_t worker;
     struct compute_client *client;
+    struct exit_record heard; /* code and reason of the exit event */
 };
 
 /* In a case's child: what is wrong goes to stderr, and the case fails. */
@@ -256,6 +267,14 @@ static void prepare(struct run *run)
     job->log.driver = COMPUTE_LOG_JSON_FILE;
     job->log.path = path_join(run->directory, "x-json.log");
     fill_guest(run, job);
+    if (run->attack->converts) {
+        job->files = true;
+        job->convert = COMPUTE_CONVERT_OUT;
+        job->convert_max = VM_SCRATCH_MIN;
+        job->upper = path_join(run->directory, "upper");
+        job->ring = path_join(run->runtime, "ring");
+        EXPECT(mkdir(job->upper, 0755) == 0, "mkdir: %s", strerror(errno));
+    }
     CLEANUP_JSON json_t *json = spec_runtime_to_json(config);
     CLEANUP_FREE char *text = json_format(json);
     CLEANUP_FREE char *config_path = path_join(run->directory, "config.json");
@@ -330,6 +349,7 @@ static void check_files(const struct run *run)
         {"scratch.ext4", 64 << 20},
         {"x-json.log", 4 << 20},
         {"run", 4096},
+        {"upper", 4096},
         {"trace-worker.json", 1 << 16},
     };
     DIR *directory = opendir(run->directory);
@@ -378,7 +398,7 @@ static void provoke(const struct run *run)
                error.message);
 }
 
-static void await_exit(const struct run *run)
+static void await_exit(struct run *run)
 {
     int64_t deadline = timestamp_monotonic() + EXIT_WAIT_MS * INT64_C(1000000);
 
@@ -389,8 +409,12 @@ static void await_exit(const struct run *run)
         if (compute_client_wait_event(run->client, EXIT_WAIT_MS, &event, &error) < 0)
             wrong(run, "no exit event: %s", error.message);
         if (string_equal(json_string_value(json_object_get(event, "event")), "exit") &&
-            string_is_empty(json_string_value(json_object_get(event, "exec"))))
+            string_is_empty(json_string_value(json_object_get(event, "exec")))) {
+            run->heard.code = (int)json_integer_value(json_object_get(event, "code"));
+            (void)string_copy(run->heard.reason, sizeof(run->heard.reason),
+                              string_or(json_string_value(json_object_get(event, "reason")), ""));
             return;
+        }
         EXPECT(timestamp_monotonic() < deadline, "no exit event in time");
     }
 }
@@ -401,10 +425,14 @@ static void check_record(const struct run *run)
     struct exit_record record = {.code = -1};
     struct error error = ERROR_INIT;
 
-    EXPECT(exit_record_read(run->directory, &record, &error) >= 0, "record: %s", error.message);
-    EXPECT(record.code == (attack->outcome == FAILS   ? 128
-                           : attack->outcome == EXITS ? 7
-                                                      : 137),
+    if (attack->converts)
+        record = run->heard; /* one for files leaves no record */
+    else
+        EXPECT(exit_record_read(run->directory, &record, &error) >= 0, "record: %s", error.message);
+    EXPECT(record.code == (attack->outcome == FAILS    ? 128
+                           : attack->outcome == EXITS  ? 7
+                           : attack->outcome == BREAKS ? 1
+                                                       : 137),
            "code %d, %s", record.code, record.reason);
     EXPECT(strstr(record.reason, attack->text), "the reason is: %s", record.reason);
     for (const char *c = record.reason; *c; c++)

@@ -4,10 +4,17 @@
 
 #include <endian.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +25,7 @@
 #include "base/path.h"
 #include "base/strings.h"
 #include "sandbox/agent.h"
+#include "sandbox/agent_layer.h"
 #include "sandbox/archive-writer.h"
 #include "sandbox/tree-compare.h"
 #include "wire/connection.h"
@@ -126,6 +134,8 @@ static int call(struct peer *peer, const char *op, json_t *request)
 
 /* --- a transfer --- */
 
+static int max_bytes; /* of the next one's receiver; 0: no limit */
+
 static json_t *layer(void *state, const char *directory, bool receive, const char *content)
 {
     CLEANUP_FREE char *path = scratch_path(state, directory);
@@ -133,7 +143,7 @@ static json_t *layer(void *state, const char *directory, bool receive, const cha
     CLEANUP_FREE char *ring = scratch_path(state, "ring");
 
     return json_pack("{s:b,s:s,s:s,s:i,s:i,s:i,s:s,s:s}", "receive", receive, "directory", path,
-                     "ring", ring, "slots", SLOTS, "slot_size", SLOT_SIZE, "max_bytes", 0,
+                     "ring", ring, "slots", SLOTS, "slot_size", SLOT_SIZE, "max_bytes", max_bytes,
                      "content", content, "source", source);
 }
 
@@ -339,6 +349,76 @@ static void test_wrong_requests(void **state)
     end(&peer);
 }
 
+static void test_more_than_its_disk_holds(void **state)
+{
+    struct error error = ERROR_INIT;
+    char block[64 * 1024];
+
+    need_root(state);
+    CLEANUP_CLOSE int from = scratch_make(*state, "from");
+    CLEANUP_CLOSE int to = scratch_make(*state, "to");
+    CLEANUP_CLOSE int fd = openat(from, "f", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    memset(block, 'x', sizeof(block));
+    for (int i = 0; i < 20 * 16; i++)
+        assert_int_equal(write(fd, block, sizeof(block)), (ssize_t)sizeof(block));
+    max_bytes = 4096;
+    assert_true(transfer(*state, "", "", &error) < 0);
+    max_bytes = 0;
+    assert_int_equal(error.class, ERROR_INVALID);
+    assert_non_null(strstr(error.message, "more than"));
+}
+
+/* --- the jail of one who receives --- */
+
+/* How many of these the child can do. */
+static int escape(const char *directory)
+{
+    int n = 0;
+    int fd;
+
+    if (agent_layer_enter(directory, NULL) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        agent_layer_filter(NULL) < 0)
+        return 100;
+    n += access("/etc/passwd", F_OK) == 0;
+    n += access("/../../etc", F_OK) == 0;
+    n += open("/outside", O_RDWR | O_CREAT | O_CLOEXEC, 0600) >= 0; /* the root is read-only */
+    n += open("/proc/1/root/etc", O_PATH | O_CLOEXEC) >= 0 &&
+         access("/proc/1/root/etc/passwd", F_OK) == 0;
+    n += mknodat(AT_FDCWD, "/layer/null", S_IFCHR | 0666, makedev(1, 3)) < 0; /* may be made, */
+    n += open("/layer/null", O_RDWR | O_CLOEXEC) >= 0;                        /* not opened */
+    n += mount("tmpfs", "/layer", "tmpfs", 0, NULL) == 0;
+    n += umount2("/layer", MNT_DETACH) == 0;
+    n += unshare(CLONE_NEWNS) == 0;
+    n += socket(AF_UNIX, SOCK_STREAM, 0) >= 0;
+    n += ptrace(PTRACE_ATTACH, getppid(), NULL, NULL) == 0;
+    n += kill(getppid(), 0) == 0;
+    n += syscall(SYS_open_by_handle_at, AT_FDCWD, NULL, 0) >= 0 || errno != EPERM;
+    n += syscall(SYS_bpf, 0, NULL, 0) >= 0 || errno != EPERM;
+    n += syscall(SYS_io_uring_setup, 1, NULL) >= 0 || errno != EPERM;
+    n += syscall(SYS_keyctl, 0, 0, 0, 0, 0) >= 0 || errno != EPERM;
+    n += syscall(SYS_setns, -1, 0) >= 0 || errno != EPERM;
+    n += chroot("/layer") == 0;
+    n += syscall(SYS_fork) >= 0;
+    fd = open("/layer/inside", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    return fd < 0 ? 101 : n;
+}
+
+static void test_what_the_jail_keeps_in(void **state)
+{
+    int status = 0;
+
+    need_root(state);
+    make_directory(*state, "to");
+    CLEANUP_FREE char *path = scratch_path(*state, "to");
+    pid_t child = fork();
+    if (child == 0)
+        _exit(escape(path));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    CLEANUP_FREE char *inside = scratch_path(*state, "to/inside");
+    assert_int_equal(access(inside, F_OK), 0);
+}
+
 /* --- content by reference, from somebody who lies --- */
 
 static const char image[] = "0123456789abcdefghijklmnopqrstuvwxyz";
@@ -423,6 +503,8 @@ int main(void)
         TEST(test_every_inode),
         TEST(test_content_of_the_same_path),
         TEST(test_content_straight_to_a_disk),
+        TEST(test_more_than_its_disk_holds),
+        TEST(test_what_the_jail_keeps_in),
         TEST(test_an_empty_layer),
         TEST(test_what_comes_is_no_archive),
         TEST(test_an_archive_without_its_end),
