@@ -476,16 +476,17 @@ static int make_file(void)
     return fd;
 }
 
+/* Pages; the second number. */
 static long resident(void)
 {
-    long size = 0, pages = 0;
     FILE *stream = fopen("/proc/self/statm", "re");
+    char line[128] = "";
 
-    if (!stream || fscanf(stream, "%ld %ld", &size, &pages) != 2)
+    if (!stream || !fgets(line, sizeof(line), stream))
         failed("statm", "cannot be read");
     if (stream)
         fclose(stream);
-    return pages;
+    return strtol(line + strcspn(line, " "), NULL, 10);
 }
 
 /* What is read only, and has not been written, takes no memory: beside what has been, too. */
