@@ -52,14 +52,17 @@ def complete(arguments):
 
 
 def start_hull(work, arguments):
-    """Without a pool: what is measured here is what one container costs."""
-    pool = ["--vm-pool", "0"] if "--vm-pool" in run(f"{arguments.build}/programs/hulld", "--help") else []
+    """Without a pool, but where one is asked for: what is measured here is what one container costs."""
+    size = getattr(arguments, "pool", 0)
+    pool = ["--vm-pool", str(size)] if "--vm-pool" in run(f"{arguments.build}/programs/hulld", "--help") else []
 
     def command(folder):
         return [f"{arguments.build}/programs/hulld", "--root", f"{folder}/root", "--state", f"{folder}/state",
                 "--bridge", "hullbench", "--bip", "172.26.0.1/16", "--vm-uid-range", f"{UID_FIRST}:{UID_COUNT}", *pool,
                 *(["--uml-kernel", arguments.uml_kernel] if arguments.uml_kernel else [])]
-    return Engine("hull", work, command)
+    engine = Engine("hull", work, command)
+    engine.pool = size
+    return engine
 
 
 def enter(arguments):
