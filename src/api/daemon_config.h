@@ -50,6 +50,7 @@ struct daemon_config {
     char *x86_kernel;
     char *vm_modules;
     char *qemu;
+    char *virtiofsd;
     char *worker;
     char *init;
     char *vm_pool_text;

@@ -48,6 +48,8 @@ const struct daemon_option daemon_options[] = {
     {"uml-kernel", 0, "uml-kernel", DAEMON_TEXT, SLOT(uml_kernel), "FILE",
      "User-Mode Linux kernel of the engine uml"},
     {"version", 'v', NULL, DAEMON_FLAG, SLOT(version), NULL, "Print the version and exit"},
+    {"virtiofsd", 0, "virtiofsd", DAEMON_TEXT, SLOT(virtiofsd), "FILE",
+     "The file server of the engines kvm and tcg, for mounts"},
     {"vm-engine", 0, "vm-engine", DAEMON_TEXT, SLOT(vm_engine_text), "ENGINE",
      "Engine of utility VMs: kvm, uml, tcg or auto (default)"},
     {"vm-memory-overcommit", 0, "vm-memory-overcommit", DAEMON_TEXT, SLOT(vm_overcommit_text),

@@ -13,6 +13,9 @@
 #include <unistd.h>
 
 #define QEMU_PROGRAM "/usr/bin/qemu-system-x86_64"
+/* The one in C has the second place, and a link to the one in Rust where that is installed. */
+#define VIRTIOFSD_PROGRAM "/usr/libexec/virtiofsd"
+#define VIRTIOFSD_PROGRAM_C "/usr/lib/qemu/virtiofsd"
 
 char *daemon_paths_self(struct error *err)
 {
@@ -62,6 +65,15 @@ static int need_program(char **slot, const char *const folders[2], const char *n
     return 0;
 }
 
+/* Sets *slot, unless it is set, to the program if that is there. */
+static int find_installed(char **slot, const char *program, struct error *err)
+{
+    if (*slot || access(program, X_OK) < 0)
+        return 0;
+    *slot = strdup(program);
+    return *slot ? 0 : error_oom(err);
+}
+
 int daemon_paths_find(struct daemon_config *config, const char *libexecdir, struct error *err)
 {
     CLEANUP_FREE char *self = daemon_paths_self(err);
@@ -81,9 +93,11 @@ int daemon_paths_find(struct daemon_config *config, const char *libexecdir, stru
         r = find(&config->x86_kernel, folders, "vmlinux-x86_64", R_OK, err);
     if (r == 0 && !own_kernel)
         r = find(&config->vm_modules, folders, "modules-x86_64", X_OK, err);
-    if (r == 0 && !config->qemu && access(QEMU_PROGRAM, X_OK) == 0) {
-        config->qemu = strdup(QEMU_PROGRAM);
-        r = config->qemu ? 0 : error_oom(err);
-    }
+    if (r == 0)
+        r = find_installed(&config->qemu, QEMU_PROGRAM, err);
+    if (r == 0)
+        r = find_installed(&config->virtiofsd, VIRTIOFSD_PROGRAM, err);
+    if (r == 0)
+        r = find_installed(&config->virtiofsd, VIRTIOFSD_PROGRAM_C, err);
     return r;
 }

@@ -76,6 +76,7 @@ static const struct {
     JOB_TEXT(users_dir),
     JOB_TEXT(vmm_cgroup),
     JOB_TEXT(qemu),
+    JOB_TEXT(virtiofsd),
     JOB_TEXT(uml_kernel),
     JOB_TEXT(x86_kernel),
     JOB_TEXT(initramfs),

@@ -78,6 +78,7 @@ struct compute_job {
     char *initramfs;
     char *x86_initramfs;
     char *qemu;
+    char *virtiofsd;
     uint64_t memory;
     double cpus;
     char *nic_link;

@@ -326,9 +326,7 @@ static int describe_mounts(const struct worker *worker, json_t *list, struct err
         const char *type = vm_share_source(worker->job->engine, (unsigned)i, source);
 
         if (!type)
-            return error_set_class(err, ERROR_INVALID,
-                                   "engine '%s' cannot share files of the host with its guest",
-                                   vm_engine_to_string(worker->job->engine));
+            return error_set(err, -EINVAL, "unknown VM engine");
         r = append(list,
                    json_pack("{s:s,s:s,s:b}", "type", type, "source", source, "read_only",
                              shares->mounts[i].read_only),

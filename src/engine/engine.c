@@ -43,6 +43,7 @@ static int copy_config(struct engine *engine, const struct engine_config *config
         &mine->vm_files.uml_kernel,
         &mine->vm_files.x86_kernel,
         &mine->vm_files.qemu,
+        &mine->vm_files.virtiofsd,
         &mine->vm_modules,
         &mine->bridge,
         &mine->bip,

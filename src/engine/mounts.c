@@ -256,26 +256,21 @@ static int set_points(struct container *container, const json_t *points, struct 
     return 0;
 }
 
-int engine_mounts_resolve(struct container *container, const json_t *asked, struct error *err)
+int engine_mounts_resolve(struct container *container, struct error *err)
 {
     CLEANUP_JSON json_t *points = json_array();
     int r = points ? check_driver(container, err) : error_oom(err);
     if (r < 0 || (r = add_all_from(container, points, err)) < 0 ||
         (r = add_requests(container, points, err)) < 0)
         return r;
-    /* Where nothing can be shared, what the image declares is part of the writable layer. */
-    if (engine_shares_nothing(container))
-        r = engine_shares_refuse(container, points, asked, err);
-    else if ((r = add_anonymous(container, points, err)) == 0)
+    if ((r = add_anonymous(container, points, err)) == 0)
         r = engine_shares_check(container, points, err);
     return r < 0 ? r : set_points(container, points, err);
 }
 
 int engine_mounts_check(const struct container *container, struct error *err)
 {
-    return engine_shares_nothing(container)
-               ? engine_shares_refuse(container, container->mount_points, NULL, err)
-               : engine_shares_check(container, container->mount_points, err);
+    return engine_shares_check(container, container->mount_points, err);
 }
 
 int engine_mounts_restore(struct container *container, struct error *err)

@@ -356,9 +356,9 @@ static int check_endpoints(const json_t *body, struct error *err)
     return 0;
 }
 
-static int check_storage(struct container *container, const json_t *body, struct error *err)
+static int check_storage(struct container *container, struct error *err)
 {
-    int r = engine_mounts_resolve(container, json_object_get(body, "Volumes"), err);
+    int r = engine_mounts_resolve(container, err);
     if (r < 0)
         return r;
     uint64_t size;
@@ -421,7 +421,7 @@ static int check_host_config(struct container *container, const json_t *body, ch
     if ((r = check_not_offered(host, err)) < 0)
         return r;
     if ((r = check_security(host, err)) < 0 || (r = check_modes(container, err)) < 0 ||
-        (r = check_endpoints(body, err)) < 0 || (r = check_storage(container, body, err)) < 0)
+        (r = check_endpoints(body, err)) < 0 || (r = check_storage(container, err)) < 0)
         return r;
     r = engine_log_options(container, &log, err);
     free(log.path);

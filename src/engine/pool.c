@@ -170,6 +170,7 @@ static int write_job(const struct pooled_vm *vm, struct error *err)
         r = r ?: string_replace(&job->initramfs, files.initramfs);
         r = r ?: string_replace(&job->x86_initramfs, files.x86_initramfs);
         r = r ?: string_replace(&job->qemu, files.qemu);
+        r = r ?: string_replace(&job->virtiofsd, files.virtiofsd);
         r = r ?: string_replace(&job->users_dir, engine->users_dir);
     }
     if (r == 0)

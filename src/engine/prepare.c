@@ -209,6 +209,7 @@ int container_job_vm(struct container *container, struct compute_job *job, struc
         string_replace(&job->initramfs, files.initramfs) < 0 ||
         string_replace(&job->x86_initramfs, files.x86_initramfs) < 0 ||
         string_replace(&job->qemu, files.qemu) < 0 ||
+        string_replace(&job->virtiofsd, files.virtiofsd) < 0 ||
         string_replace(&job->users_dir, engine->users_dir) < 0)
         return error_oom(err);
     job->vmm_cgroup = string_format("/hull/%s-vm", container->id);

@@ -128,9 +128,8 @@ int engine_ports_from_json(const json_t *json, struct net_port **ret, size_t *re
 
 /* --- mounts.c: Binds, Mounts, VolumesFrom, the image's volumes, Tmpfs --- */
 struct spec_runtime;
-/* Checks the request and fills container->mount_points. `asked`: the volumes in Config.Volumes that
- * are not the image's, or NULL. The container is not in the table yet. */
-int engine_mounts_resolve(struct container *container, const json_t *asked, struct error *err);
+/* Checks the request and fills container->mount_points. The container is not in the table yet. */
+int engine_mounts_resolve(struct container *container, struct error *err);
 /* For a container of an engine that had no volumes: only what it was given then. Call under the
  * state lock. */
 int engine_mounts_restore(struct container *container, struct error *err);

@@ -4,21 +4,14 @@
 #define HULL_ENGINE_SHARES_H
 
 #include <jansson.h>
-#include <stdbool.h>
 
 struct compute_job;
 struct container;
 struct error;
 
-/* Is it a container in a VM whose engine cannot share files with its guest? Those that cannot:
- * nothing that somebody asked for is left out in silence. */
-bool engine_shares_nothing(const struct container *container);
-/* ERROR_INVALID if it has a mount point that needs a share, or `asked` (volumes of the request, an
- * object by path, or NULL) names one. */
-int engine_shares_refuse(const struct container *container, const json_t *points,
-                         const json_t *asked, struct error *err);
-/* ERROR_INVALID for more mount points than a VM takes. Any container; success in process isolation.
- */
+/* ERROR_INVALID for more mount points than a VM takes, ERROR_UNAVAILABLE if the host lacks what its
+ * engine needs to be given any: nothing is left out in silence. Any container; success in process
+ * isolation. */
 int engine_shares_check(const struct container *container, const json_t *points, struct error *err);
 
 /* The mount points as the job's shares. */

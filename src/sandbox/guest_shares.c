@@ -22,13 +22,22 @@ static int mount_one(const json_t *share, size_t index, struct error *err)
         (r = json_need_string(share, "source", &source, err)) < 0 ||
         (r = json_get_bool(share, "read_only", &read_only, err)) < 0)
         return r;
-    /* hostfs takes its directory as the mount's options. */
-    bool hostfs = string_equal(type, "hostfs");
-    if (!hostfs && !string_equal(type, "virtiofs"))
+    if (!string_equal(type, "hostfs"))
         return error_set_class(err, ERROR_INVALID, "unknown type '%s'", type);
     (void)snprintf(target, sizeof(target), GUEST_SHARES_DIR "/%zu", index);
-    return guest_mount_checked(hostfs ? "share" : source, target, type,
-                               MS_NODEV | (read_only ? MS_RDONLY : 0), hostfs ? source : NULL, err);
+    /* hostfs takes its directory as the mount's options. */
+    return guest_mount_checked("share", target, type, MS_NODEV | (read_only ? MS_RDONLY : 0),
+                               source, err);
+}
+
+/* The tag of the one file system that has them all; NULL: they are not served in such a way. */
+static const char *find_tag(const json_t *shares)
+{
+    const json_t *first = json_array_get(shares, 0);
+
+    return string_equal(json_string_value(json_object_get(first, "type")), "virtiofs")
+               ? json_string_value(json_object_get(first, "source"))
+               : NULL;
 }
 
 int guest_shares_mount(const json_t *request, struct error *err)
@@ -43,6 +52,10 @@ int guest_shares_mount(const json_t *request, struct error *err)
     if (json_array_size(shares) > GUEST_SHARES_MAX)
         return error_set_class(err, ERROR_INVALID, "more than %d shares", GUEST_SHARES_MAX);
     r = path_make_dirs(GUEST_SHARES_DIR, 0700, err);
+    const char *tag = find_tag(shares);
+    if (tag)
+        return r < 0 ? r
+                     : guest_mount_checked(tag, GUEST_SHARES_DIR, "virtiofs", MS_NODEV, NULL, err);
     json_array_foreach (shares, i, share) {
         if (r < 0 || (r = mount_one(share, i, err)) < 0)
             return error_wrap(err, r, "share %zu", i);

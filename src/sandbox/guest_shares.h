@@ -16,7 +16,8 @@ enum { GUEST_SHARES_MAX = 64 };
 
 /* Mounts `shares` of a request, [{"type", "source", "read_only"}] in the order of their index:
  *     hostfs     `source` is a directory of the User-Mode Linux process's file system
- *     virtiofs   `source` is the tag of a device
+ *     virtiofs   `source` is the tag of a device, which has all shares in it, each in the directory
+ *                of its index; what is read-only is so on the host
  * No member is success. What was mounted stays until the VM ends. */
 int guest_shares_mount(const json_t *request, struct error *err);
 

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/strings.h"
 #include "vm/jail.h"
+#include "vm/virtiofsd.h"
 
 #define CEILING_MIN (8ULL * 1024 * 1024 * 1024)
 
@@ -94,10 +95,27 @@ const char *vm_share_source(enum vm_engine engine, unsigned index, char ret[VM_S
 {
     const struct vm_engine_ops *ops = vm_engine_ops(engine);
 
-    if (!ops || !ops->shares)
+    if (!ops || !(ops->shares || ops->served))
         return NULL;
-    snprintf(ret, VM_SHARE_SOURCE_MAX, VM_JAIL_SHARES "/%u", index);
-    return "hostfs";
+    if (ops->served)
+        (void)string_copy(ret, VM_SHARE_SOURCE_MAX, VM_SHARES_TAG);
+    else
+        snprintf(ret, VM_SHARE_SOURCE_MAX, VM_JAIL_SHARES "/%u", index);
+    return ops->served ? "virtiofs" : "hostfs";
+}
+
+int vm_check_shares(enum vm_engine engine, const struct vm_files *files, struct error *err)
+{
+    const struct vm_engine_ops *ops = vm_engine_ops(engine);
+
+    if (!ops || !(ops->shares || ops->served))
+        return error_set(err, -EINVAL, "this engine shares no files of the host with its guest");
+    return ops->served ? virtiofsd_check(files, err) : 0;
+}
+
+bool vm_engine_serves(const struct vm_config *config)
+{
+    return vm_engine_ops(config->engine)->served && (config->n_shares > 0 || config->shares_later);
 }
 
 bool vm_resizes_memory(enum vm_engine engine)

@@ -23,7 +23,8 @@ enum vm_fd {
     VM_FD_INITRAMFS = 7,
     VM_FD_DISKS = 8,                           /* first of VM_DISKS_MAX */
     VM_FD_MEMORY = VM_FD_DISKS + VM_DISKS_MAX, /* only with a template: the guest's memory */
-    VM_FD_STATE, /* only of a VM that is made from a template: the rest of its state */
+    VM_FD_STATE,  /* only of a VM that is made from a template: the rest of its state */
+    VM_FD_SHARES, /* only where shares are served: stream socket to the file server */
 };
 
 struct vm_engine_ops {
@@ -33,6 +34,7 @@ struct vm_engine_ops {
     bool loads_kernel;          /* wants VM_FD_KERNEL; else the program is the kernel */
     bool proc;                  /* needs /proc in its jail to find its descriptors by name */
     bool shares;                /* mounts directories of the host out of its jail (hostfs) */
+    bool served;                /* is served directories of the host (virtio-fs, file-server.h) */
     bool templates;             /* can be saved and made from what was saved (vm/template.h) */
     bool resizes;               /* a running guest can be given more memory, and less */
     enum vm_jail_filter filter; /* which system calls it does */
@@ -74,6 +76,9 @@ extern const struct vm_engine_ops vm_engine_tcg;
 /* 0 if `path` names an ordinary file; else an error that says what is missing and `fix`, how to get
  * it: "no WHAT at PATH: FIX". */
 int vm_engine_need_file(const char *path, const char *what, const char *fix, struct error *err);
+
+/* Does this VM have a file server? */
+bool vm_engine_serves(const struct vm_config *config);
 
 /* Virtual CPUs without the warning. */
 int vm_engine_cpus(const struct vm_engine_ops *ops, double cpus);

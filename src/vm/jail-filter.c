@@ -14,7 +14,8 @@
  * Where the lists are from: User-Mode Linux's from its sources (arch/um/os-Linux, arch/um/drivers/
  * *_user.c, fs/hostfs/hostfs_user.c), since it is linked with hull's own build of a known C
  * library; QEMU's from what the C library, glib and QEMU 7.2 to 10 do with the devices of qemu.c.
- * Both hold what process_spawn() does between the filter and exec. */
+ * The file server's from what virtiofsd does, the one in C and the one in Rust, each of which has a
+ * filter of its own besides. All hold what process_spawn() does between the filter and exec. */
 #include "vm/jail-filter.h"
 
 #include <asm/ioctls.h>
@@ -92,6 +93,17 @@ static const struct rule qemu_prctl = {
      EXACTLY(PR_SET_NO_NEW_PRIVS), EXACTLY(PR_SET_SECCOMP), EXACTLY(PR_SET_TIMERSLACK),
      EXACTLY(PR_MCE_KILL)},
 };
+
+/* Gives up what it was started with, and sets a filter of its own. */
+static const struct rule server_prctl = {
+    0,
+    {EXACTLY(PR_SET_PDEATHSIG), EXACTLY(PR_SET_NAME), EXACTLY(PR_GET_NAME),
+     EXACTLY(PR_SET_NO_NEW_PRIVS), EXACTLY(PR_SET_SECCOMP), EXACTLY(PR_GET_SECCOMP),
+     EXACTLY(PR_CAPBSET_READ), EXACTLY(PR_CAPBSET_DROP), EXACTLY(PR_CAP_AMBIENT)},
+};
+/* Each thread has a working directory and a umask of its own, and nothing else. */
+static const struct rule only_fs = {0, {EXACTLY(CLONE_FS)}};
+static const struct rule server_ioctl = {1, {EXACTLY(TCGETS), EXACTLY(TERMIOS2)}};
 
 /* Lines' settings are asked for (isatty(3)); nothing that types into one (TIOCSTI). */
 static const struct rule uml_ioctl = {
@@ -335,6 +347,28 @@ static const struct call qemu_calls[] = {
     {.number = SYS_munlock},
 };
 
+static const struct call server_calls[] = {
+    {.number = SYS_clone, .rule = &only_threads},
+    {.number = SYS_prctl, .rule = &server_prctl},
+    {.number = SYS_ioctl, .rule = &server_ioctl},
+    {.number = SYS_unshare, .rule = &only_fs},
+    /* Acts as the guest's user of the moment, among the ids of its user namespace. */
+    {.number = SYS_setresuid},
+    {.number = SYS_setresgid},
+    {.number = SYS_setgroups},
+    {.number = SYS_getgroups},
+    {.number = SYS_capget},
+    {.number = SYS_capset},
+    {.number = SYS_chroot},
+    {.number = SYS_accept},
+    {.number = SYS_fchdir},
+    {.number = SYS_openat2},
+    {.number = SYS_preadv2},
+    {.number = SYS_fadvise64},
+    {.number = SYS_membarrier},
+    {.number = SYS_getcpu},
+};
+
 /* --- the list in order --- */
 
 struct range {
@@ -431,7 +465,8 @@ static size_t put_tree(struct sock_filter *program, size_t at, const struct rang
 }
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-_Static_assert(COUNT(common) + COUNT(uml_calls) + COUNT(file_calls) + COUNT(qemu_calls) <=
+_Static_assert(COUNT(common) + COUNT(uml_calls) + COUNT(file_calls) + COUNT(qemu_calls) +
+                       COUNT(server_calls) <=
                    CALLS_MAX,
                "a list has room for all");
 
@@ -443,8 +478,10 @@ size_t vm_jail_filter_build(enum vm_jail_filter kind, bool files, struct sock_fi
     add(&list, common, COUNT(common));
     if (kind == VM_JAIL_FILTER_UML)
         add(&list, uml_calls, COUNT(uml_calls));
-    else
+    else if (kind == VM_JAIL_FILTER_QEMU)
         add(&list, qemu_calls, COUNT(qemu_calls));
+    else
+        add(&list, server_calls, COUNT(server_calls));
     if (files)
         add(&list, file_calls, COUNT(file_calls));
     join(&list);

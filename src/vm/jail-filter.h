@@ -1,4 +1,5 @@
-/* Which system calls a VMM may do: a seccomp(2) filter, an allow-list for each kind of VMM.
+/* Which system calls a VMM, or its file server, may do: a seccomp(2) filter, an allow-list for each
+ * kind.
  *
  * A call that is not on the list does not exist (ENOSYS, so that a C library that tries a new call
  * goes on with the old one); a call that is there with arguments that are not (a socket of another
@@ -15,7 +16,12 @@
 
 struct sock_filter;
 
-enum vm_jail_filter { VM_JAIL_FILTER_UML, VM_JAIL_FILTER_QEMU, VM_JAIL_FILTER_MAX };
+enum vm_jail_filter {
+    VM_JAIL_FILTER_UML,
+    VM_JAIL_FILTER_QEMU,
+    VM_JAIL_FILTER_FILE_SERVER, /* virtiofsd */
+    VM_JAIL_FILTER_MAX
+};
 
 enum { VM_JAIL_FILTER_SIZE = 1024 }; /* instructions, at most */
 

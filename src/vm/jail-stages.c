@@ -9,7 +9,7 @@
  *   identity      supplementary groups while they mean something, then the user namespace, whose
  *                 root this process becomes: that brings all capabilities *there* back, and a full
  *                 bounding set, so only then
- *   capabilities  all go, or all but four; then no_new_privs
+ *   capabilities  all go, or all but those for files; then no_new_privs
  *   parent        a change of identity would have cleared the death signal
  *   system calls  last, since what went before needs calls that the list has not
  *
@@ -125,6 +125,19 @@ static int attach_shares(const struct vm_jail *jail)
     return r;
 }
 
+/* virtiofsd looks into /proc/sys before it begins. */
+static int mount_proc(const struct vm_jail *jail)
+{
+    const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    int r = mkdir("proc", 0555);
+
+    if (r == 0 && jail->spec.server)
+        r = mount("proc", "proc", "proc", flags | MS_RDONLY, "hidepid=invisible");
+    else if (r == 0)
+        r = mount("proc", "proc", "proc", flags, "hidepid=invisible,subset=pid");
+    return r < 0 ? -errno : 0;
+}
+
 /* Relative to the new root, which is the working directory. */
 static int fill_root(const struct vm_jail *jail)
 {
@@ -137,10 +150,8 @@ static int fill_root(const struct vm_jail *jail)
     if (mkdir("run", 0755) < 0 ||
         mount("tmpfs", "run", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, jail->run_options) < 0)
         return -errno;
-    if (jail->spec.proc &&
-        (mkdir("proc", 0555) < 0 || mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-                                          "hidepid=invisible,subset=pid") < 0))
-        return -errno;
+    if (jail->spec.proc && (r = mount_proc(jail)) < 0)
+        return r;
     if (jail->usr) {
         if (mkdir("usr", 0755) < 0 || symlink("usr/lib", "lib") < 0 ||
             symlink("usr/lib64", "lib64") < 0)
@@ -192,6 +203,17 @@ static int limit(int resource, rlim_t value)
     return setrlimit((__rlimit_resource_t)resource, &limits) < 0 ? -errno : 0;
 }
 
+/* A file server's is high: as high as this process may make it. */
+static int limit_descriptors(rlim_t value)
+{
+    struct rlimit now;
+    int r = limit(RLIMIT_NOFILE, value);
+
+    if (r != -EPERM || getrlimit(RLIMIT_NOFILE, &now) < 0 || now.rlim_max >= value)
+        return r;
+    return limit(RLIMIT_NOFILE, now.rlim_max);
+}
+
 /* Should: bound what a VMM turned hostile can take where no cgroup would notice.
  * Mustn't: bound file sizes (disks are large) or memory (the cgroup does). */
 static int stage_limits(const struct vm_jail *jail)
@@ -199,7 +221,7 @@ static int stage_limits(const struct vm_jail *jail)
     int r = limit(RLIMIT_CORE, 0); /* a core file would hold guest memory */
 
     if (r == 0)
-        r = limit(RLIMIT_NOFILE, jail->spec.descriptors_max);
+        r = limit_descriptors(jail->spec.descriptors_max);
     if (r == 0)
         r = limit(RLIMIT_NPROC, jail->spec.processes_max);
     if (r == 0)
@@ -230,17 +252,20 @@ static int stage_identity(const struct vm_jail *jail)
 /* What makes the VM's root the root of its shares: files of others can be opened, given away and
  * have their mode set. Worth something on a file only whose owner and group the user namespace has,
  * and in the jail those are the shares' (by their mapping) and the VMM's own. */
-static const unsigned long file_capabilities[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER,
-                                                  CAP_FSETID};
-enum { N_FILE_CAPABILITIES = sizeof(file_capabilities) / sizeof(file_capabilities[0]) };
+#define BIT(capability) (UINT32_C(1) << (capability))
+#define FILE_CAPABILITIES \
+    (BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FOWNER) | BIT(CAP_FSETID))
+/* A file server makes files as the user who makes them in the guest, and checks that user's rights
+ * by being it. The other two are what virtiofsd jails itself with: a root directory, and a smaller
+ * bounding set. */
+#define SERVER_CAPABILITIES \
+    (BIT(CAP_SETUID) | BIT(CAP_SETGID) | BIT(CAP_SETPCAP) | BIT(CAP_SYS_CHROOT))
 
 static uint32_t kept_capabilities(const struct vm_jail *jail)
 {
-    uint32_t kept = 0;
-
-    for (size_t i = 0; jail->spec.files && i < N_FILE_CAPABILITIES; i++)
-        kept |= UINT32_C(1) << file_capabilities[i];
-    return kept;
+    if (!jail->spec.files)
+        return 0;
+    return FILE_CAPABILITIES | (jail->spec.server ? SERVER_CAPABILITIES : 0);
 }
 
 static int set_capabilities(uint32_t permitted, uint32_t inheritable, bool all)
@@ -260,15 +285,15 @@ static int keep_over_exec(uint32_t kept)
 {
     int r = kept ? set_capabilities(UINT32_MAX, kept, true) : 0;
 
-    for (size_t i = 0; kept && i < N_FILE_CAPABILITIES && r == 0; i++)
-        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, file_capabilities[i], 0, 0) < 0)
+    for (unsigned long cap = 0; cap < 32 && r == 0; cap++)
+        if ((kept & BIT(cap)) && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0)
             r = -errno;
     return r;
 }
 
 /* Should: have no capability in any set, in its own user namespace either, and no way to one: empty
  * bounding set, securebits that keep uid 0 from meaning anything and cannot be changed back,
- * no_new_privs. With shares, four capabilities are left in place of none.
+ * no_new_privs. With shares, four capabilities are left in place of none, eight to a file server.
  * Mustn't: be followed by anything that needs one. */
 static int stage_capabilities(const struct vm_jail *jail)
 {
@@ -279,7 +304,7 @@ static int stage_capabilities(const struct vm_jail *jail)
     int r;
 
     for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-        if (!(cap < 32 && (kept & UINT32_C(1) << cap)) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+        if (!(cap < 32 && (kept & BIT(cap))) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
             return -errno;
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
         return -errno;

@@ -1,5 +1,5 @@
-/* The jail of a VMM: what a process gives up between fork and exec, before it can meet a guest's
- * first byte.
+/* The jail of a VMM, and of its file server: what a process gives up between fork and exec, before
+ * it can meet a guest's first byte.
  *
  *     vm_jail_new(&spec, &jail, err)           everything that allocates or opens, in the parent
  *     vm_jail_spawn(jail, &process_spec, &process, err)
@@ -51,6 +51,10 @@ struct vm_jail_spec {
     /* Files of the host may be put below VM_JAIL_SHARES and VM_JAIL_DISKS, now (vm_jail_share())
      * or later. Such a VMM keeps the four capabilities that make it root of those files. */
     bool files;
+    /* With `files`: it is a file server, which also acts as the guest's other users, and has a root
+     * directory of its own choice in there: four more capabilities. virtiofsd drops two of them
+     * before it serves. */
+    bool server;
     /* Disks, which are root's, may be put below VM_JAIL_DISKS later. To open those takes no
      * capability. */
     bool disks;

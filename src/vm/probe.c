@@ -212,6 +212,17 @@ static int explain(const struct vm_probe_config *config, const struct vm_engine_
     return 0;
 }
 
+/* Not part of what is remembered: it works without, too. */
+static void tell_shares(const struct vm_probe_config *config, struct vm_verdict *verdict)
+{
+    struct error lacks = ERROR_INIT;
+    size_t length = strlen(verdict->reason);
+
+    if (verdict->works && vm_check_shares(verdict->engine, &config->files, &lacks) < 0)
+        snprintf(verdict->reason + length, sizeof(verdict->reason) - length,
+                 "; nothing can be mounted: %s", lacks.message);
+}
+
 int vm_probe(const struct vm_probe_config *config, enum vm_engine engine, struct vm_verdict *ret,
              struct error *err)
 {
@@ -244,6 +255,7 @@ int vm_probe(const struct vm_probe_config *config, enum vm_engine engine, struct
         if (remember)
             (void)vm_probe_cache_store(config->cache_path, ops->name, key, &verdict, NULL);
     }
+    tell_shares(config, &verdict);
     *ret = verdict;
     return 0;
 }
@@ -257,6 +269,7 @@ int vm_probe_cached(const struct vm_probe_config *config, enum vm_engine engine,
 
     if (!key || !vm_probe_cache_find(config->cache_path, ops->name, key, &verdict))
         return 0;
+    tell_shares(config, &verdict);
     *ret = verdict;
     return 1;
 }

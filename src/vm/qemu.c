@@ -118,6 +118,7 @@ static int append_machine(char ***argv, const struct vm_config *config,
     char cpus[NUMBER_MAX];
     char memory[NUMBER_MAX];
     bool kvm = ops == &vm_engine_kvm;
+    bool shared = vm_engine_serves(config);
     int r;
 
     snprintf(cpus, sizeof(cpus), "%d", vm_engine_cpus(ops, config->cpus));
@@ -136,7 +137,8 @@ static int append_machine(char ***argv, const struct vm_config *config,
     /* A NULL ends the list. */
     if (r == 0)
         r = qemu_append(argv, "-machine", "q35", "usb", "off", "vmport", "off", "sata", "off",
-                        "smbus", "off", config->template ? "memory-backend" : NULL, "ram", NULL);
+                        "smbus", "off", config->template || shared ? "memory-backend" : NULL, "ram",
+                        NULL);
     if (r == 0)
         r = qemu_append(argv, "-accel", kvm ? "kvm" : "tcg", NULL);
     if (r == 0)
@@ -147,6 +149,10 @@ static int append_machine(char ***argv, const struct vm_config *config,
         r = qemu_append(argv, "-m", NULL, "size", memory, NULL);
     if (r == 0 && config->template)
         r = append_memory(argv, memory, config->template->state < 0);
+    /* The file server maps the guest's memory: what it reads goes to where the guest wants it. */
+    if (r == 0 && shared)
+        r = qemu_append(argv, "-object", "memory-backend-memfd", "id", "ram", "size", memory,
+                        "share", "on", NULL);
     return r;
 }
 
@@ -184,10 +190,13 @@ static int append_kernel(char ***argv, bool hold)
         r = strv_appendf(argv, "/proc/self/fd/%d", VM_FD_INITRAMFS);
     if (r == 0)
         r = strv_append(argv, "-append");
-    /* reboot=t: by triple fault, which always works at once; with -no-reboot that ends QEMU. */
+    /* reboot=t: by triple fault, which always works at once; with -no-reboot that ends QEMU.
+     * no_timer_check: the kernel gives up if its timer does not tick within some loops of its own,
+     * as happens on a busy host. */
     if (r == 0)
-        r = strv_appendf(argv, "console=ttyS0 quiet panic=-1 reboot=t hull.link=port:hull%s",
-                         hold ? " hull.hold=1" : "");
+        r = strv_appendf(
+            argv, "console=ttyS0 quiet panic=-1 reboot=t no_timer_check hull.link=port:hull%s",
+            hold ? " hull.hold=1" : "");
     return r;
 }
 
@@ -268,6 +277,15 @@ static int append_disk(char ***argv, size_t index, bool read_only)
     return r;
 }
 
+static int append_shares(char ***argv)
+{
+    int r = append_socket(argv, "shares", VM_FD_SHARES);
+
+    return r < 0 ? r
+                 : qemu_append(argv, "-device", "vhost-user-fs-pci", "chardev", "shares", "tag",
+                               VM_SHARES_TAG, NULL);
+}
+
 static int append_nic(char ***argv, const struct vm_nic *nic)
 {
     char fd[NUMBER_MAX];
@@ -305,6 +323,8 @@ static int qemu_command(const struct vm_config *config, const struct vm_engine_o
         r = append_balloon(&argv);
     for (size_t i = 0; i < config->n_disks && r == 0; i++)
         r = append_disk(&argv, i, config->disks[i].read_only);
+    if (r == 0 && vm_engine_serves(config))
+        r = append_shares(&argv);
     if (r == 0)
         r = append_nic(&argv, &config->nic);
     if (r == 0 && config->pooled)
@@ -331,6 +351,7 @@ const struct vm_engine_ops vm_engine_kvm = {
     .loads_kernel = true,
     .proc = true,
     .templates = true,
+    .served = true,
     .filter = VM_JAIL_FILTER_QEMU,
     .device = "/dev/kvm",
     .processes_max = QEMU_PROCESSES_MAX,
@@ -353,6 +374,7 @@ const struct vm_engine_ops vm_engine_tcg = {
     .loads_kernel = true,
     .proc = true,
     .templates = true,
+    .served = true,
     .filter = VM_JAIL_FILTER_QEMU,
     .processes_max = QEMU_PROCESSES_MAX,
     .descriptors_max = QEMU_DESCRIPTORS_MAX,

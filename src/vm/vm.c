@@ -39,6 +39,7 @@
 #include "vm/cgroup.h"
 #include "vm/console.h"
 #include "vm/engine.h"
+#include "vm/file-server.h"
 #include "vm/jail.h"
 #include "vm/plug.h"
 #include "vm/qmp.h"
@@ -48,7 +49,7 @@
 #define CGROUP_MOUNT "/sys/fs/cgroup"
 
 enum {
-    FDS_MAX = VM_FD_STATE + 3,
+    FDS_MAX = VM_FD_SHARES + 3,
     BACKGROUND_NICE = 10,
     CONSOLE_CHUNK = 16 * 1024,
     CONSOLE_DRAIN_MAX = 1024 * 1024, /* a pipe's largest usual size */
@@ -195,43 +196,45 @@ static int open_all(struct vm *vm, const struct vm_config *config, struct handov
     return r;
 }
 
-static struct vm_cgroup_limits limits_of(const struct vm_engine_ops *ops, uint64_t memory,
-                                         double cpus)
+static struct vm_cgroup_limits limits_of(const struct vm *vm, uint64_t memory, double cpus)
 {
     return (struct vm_cgroup_limits){
-        .memory = vm_engine_memory_mib(ops, memory) * 1024 * 1024 + ops->overhead,
+        .memory = vm_engine_memory_mib(vm->ops, memory) * 1024 * 1024 + vm->overhead,
         .cpus = cpus,
-        .processes = ops->processes_max,
+        .processes = vm->ops->processes_max,
     };
 }
 
 static int make_cgroup(struct vm *vm, const struct vm_config *config, struct error *err)
 {
-    struct vm_cgroup_limits limits = limits_of(vm->ops, config->memory, config->cpus);
+    struct vm_cgroup_limits limits = limits_of(vm, config->memory, config->cpus);
 
     if (!config->cgroup)
         return 0;
     return vm_cgroup_create(CGROUP_MOUNT, config->cgroup, &limits, &vm->cgroup, err);
 }
 
-/* Descriptors of the cgroup.procs files, for the jail. */
-struct procs {
-    int fds[VM_CGROUP_TREES_MAX];
-};
-
-static void close_procs(struct procs *procs)
+int vm_open_procs(const struct vm *vm, struct vm_procs *ret, struct error *err)
 {
-    for (int i = 0; i < VM_CGROUP_TREES_MAX; i++)
-        procs->fds[i] = fd_close(procs->fds[i]);
+    int n = vm_cgroup_open_procs(&vm->cgroup, ret->fds, err);
+
+    ret->n = n < 0 ? 0 : (size_t)n;
+    return n < 0 ? n : 0;
 }
 
-static void free_jail(struct vm_jail **jail)
+void vm_close_procs(struct vm_procs *procs)
+{
+    while (procs->n > 0)
+        fd_close(procs->fds[--procs->n]);
+}
+
+void vm_free_jail(struct vm_jail **jail)
 {
     *jail = vm_jail_free(*jail);
 }
 
-static int add_shares(struct vm *vm, const struct vm_config *config, struct vm_jail *jail,
-                      struct error *err)
+int vm_add_shares(struct vm *vm, const struct vm_config *config, struct vm_jail *jail,
+                  struct error *err)
 {
     int user_namespace = vm_jail_user_namespace(jail);
 
@@ -253,17 +256,19 @@ static int add_shares(struct vm *vm, const struct vm_config *config, struct vm_j
                : 0;
 }
 
+/* Not empty: User-Mode Linux does not survive that. */
+static char home[] = "HOME=/run";
+static char search[] = "PATH=/usr/sbin:/usr/bin";
+char *const vm_environment[] = {home, search, NULL};
+
 static int spawn(struct vm *vm, const struct vm_config *config, const struct handover *handover,
                  struct error *err)
 {
-    /* Not empty: User-Mode Linux does not survive that. */
-    static char home[] = "HOME=/run";
-    static char search[] = "PATH=/usr/sbin:/usr/bin";
-    char *env[] = {home, search, NULL};
-    CLEANUP(close_procs) struct procs procs = {{-EBADF, -EBADF, -EBADF, -EBADF}};
-    CLEANUP(free_jail) struct vm_jail *jail = NULL;
+    CLEANUP(vm_close_procs) struct vm_procs procs = {.n = 0};
+    CLEANUP(vm_free_jail) struct vm_jail *jail = NULL;
     CLEANUP_STRV char **argv = NULL;
-    int n_procs = vm_cgroup_open_procs(&vm->cgroup, procs.fds, err);
+    bool files = vm->ops->shares && (config->n_shares > 0 || config->shares_later);
+    int r = vm_open_procs(vm, &procs, err);
     struct vm_jail_spec jail_spec = {
         .uid = config->uid,
         .gid = config->gid,
@@ -271,31 +276,49 @@ static int spawn(struct vm *vm, const struct vm_config *config, const struct han
         .root = config->runtime_dir,
         .device = vm->ops->device,
         .proc = vm->ops->proc,
-        .files = config->n_shares > 0 || config->shares_later,
+        .files = files,
         .disks = config->pooled && vm->ops->shares,
         .filter = vm->ops->filter,
         .personality = vm->ops->personality,
         .processes_max = vm->ops->processes_max,
         .descriptors_max = vm->ops->descriptors_max,
         .cgroup_procs = procs.fds,
-        .n_cgroup_procs = n_procs < 0 ? 0 : (size_t)n_procs,
+        .n_cgroup_procs = procs.n,
     };
     struct process_spec spec = {
-        .env = env,
+        .env = vm_environment,
         .fds = handover->fds,
         .n_fds = handover->n,
         .flags = PROCESS_SETSID,
     };
-    int r = n_procs < 0 ? n_procs : vm->ops->command(config, &argv, err);
 
     if (r == 0)
-        r = vm_jail_new(&jail_spec, &jail, err);
+        r = vm->ops->command(config, &argv, err);
     if (r == 0)
-        r = add_shares(vm, config, jail, err);
+        r = vm_jail_new(&jail_spec, &jail, err);
+    if (r == 0 && !vm->server)
+        r = vm_add_shares(vm, config, jail, err);
     if (r < 0)
         return r;
     spec.argv = argv;
     return vm_jail_spawn(jail, &spec, &vm->process, err);
+}
+
+/* Before the VMM, which speaks to it as soon as it runs. */
+static int start_server(struct vm *vm, const struct vm_config *config, struct handover *handover,
+                        struct error *err)
+{
+    int console = -EBADF;
+    int socket = -EBADF;
+    int r;
+
+    for (size_t i = 0; i < handover->n; i++)
+        if (handover->fds[i].as == STDERR_FILENO)
+            console = handover->fds[i].fd;
+    r = file_server_start(vm, config, console, &socket, err);
+    if (r == 0)
+        hand_over(handover, socket, VM_FD_SHARES);
+    return r;
 }
 
 static int check_config(const struct vm_config *config, struct error *err)
@@ -313,11 +336,8 @@ static int check_config(const struct vm_config *config, struct error *err)
         return error_set_class(err, ERROR_INVALID,
                                "a utility VM needs at least %d MiB of memory, not %" PRIu64,
                                VM_MEMORY_MIN / 1024 / 1024, config->memory / 1024 / 1024);
-    if ((config->n_shares > 0 || config->shares_later) && !ops->shares)
-        return error_set_class(err, ERROR_INVALID,
-                               "engine '%s' cannot share files of the host with its guest",
-                               ops->name);
-    if (config->pooled && (!ops->plug || config->n_disks || config->nic.link || config->n_shares))
+    if (config->pooled && (!ops->plug || config->n_disks || config->nic.link || config->n_shares ||
+                           vm_engine_serves(config)))
         return error_set(err, -EINVAL, "a VM of engine '%s' cannot be started so ahead of time",
                          ops->name);
     if (config->template && (!config->pooled || !ops->templates))
@@ -394,9 +414,12 @@ int vm_start(const struct vm_config *given, struct loop *loop, const struct vm_e
     if (!config->memory_ceiling)
         completed.memory_ceiling = vm_engine_ceiling(vm->ops, config->memory, host_memory());
     vm->memory_ceiling = config->memory_ceiling;
+    vm->overhead = vm->ops->overhead + (vm_engine_serves(config) ? FILE_SERVER_OVERHEAD : 0);
     r = open_all(vm, config, &handover, err);
     if (r == 0)
         r = make_cgroup(vm, config, err);
+    if (r == 0 && vm_engine_serves(config))
+        r = start_server(vm, config, &handover, err);
     if (r == 0)
         r = spawn(vm, config, &handover, err);
     if (r == 0)
@@ -466,7 +489,7 @@ uint64_t vm_memory_ceiling(const struct vm *vm)
 
 int vm_limit(struct vm *vm, uint64_t memory, double cpus, struct error *err)
 {
-    struct vm_cgroup_limits limits = limits_of(vm->ops, memory, cpus);
+    struct vm_cgroup_limits limits = limits_of(vm, memory, cpus);
 
     return vm_cgroup_change(&vm->cgroup, &limits, err);
 }
@@ -474,7 +497,7 @@ int vm_limit(struct vm *vm, uint64_t memory, double cpus, struct error *err)
 int vm_rename(struct vm *vm, const char *cgroup, const char *console_path, uint64_t memory,
               double cpus, struct error *err)
 {
-    struct vm_cgroup_limits limits = limits_of(vm->ops, memory, cpus);
+    struct vm_cgroup_limits limits = limits_of(vm, memory, cpus);
     int r = 0;
 
     if (cgroup)
@@ -536,6 +559,7 @@ static void describe_end(struct vm *vm, int status, char *reason, size_t size, b
 /* Kills what the VMM left behind, and waits for that. */
 static void sweep(struct vm *vm)
 {
+    vm->server = file_server_free(vm->server);
     if (vm->cgroup.n > 0)
         (void)vm_cgroup_destroy(&vm->cgroup);
     else if (vm->uid != 0)
@@ -624,6 +648,12 @@ int vm_open_management(const struct vm *vm, struct error *err)
     return TAKE_FD(fd);
 }
 
+/* The process whose jail has the shares. */
+static const struct process *sharer(const struct vm *vm)
+{
+    return vm->server ? file_server_process(vm->server) : &vm->process;
+}
+
 static int attach(struct vm *vm, unsigned index, const struct vm_share *share, bool disk,
                   enum vm_share_kind *ret_kind, struct error *err)
 {
@@ -631,9 +661,9 @@ static int attach(struct vm *vm, unsigned index, const struct vm_share *share, b
     enum vm_share_kind kind = VM_SHARE_FILE;
     int r;
 
-    if (vm->user_namespace < 0 || !(disk || vm->takes_shares))
+    if (vm->user_namespace < 0 || (disk ? vm->server != NULL : !vm->takes_shares))
         return error_set(err, -EOPNOTSUPP, "this utility VM takes no more shares");
-    if (index >= VM_SHARES_MAX || vm->process.pid <= 0)
+    if (index >= VM_SHARES_MAX || sharer(vm)->pid <= 0)
         return error_set(err, index >= VM_SHARES_MAX ? -E2BIG : -ESRCH,
                          "cannot share %s with a utility VM", share->name);
     mount = vm_share_mount(share, vm->user_namespace, &kind, err);
@@ -641,7 +671,7 @@ static int attach(struct vm *vm, unsigned index, const struct vm_share *share, b
         return mount;
     if (disk && kind != VM_SHARE_FILE)
         return error_set(err, -EISDIR, "%s is a directory and no disk", share->name);
-    r = vm_share_attach(vm->process.pidfd, mount, disk ? VM_SHARE_DISK : kind, index, err);
+    r = vm_share_attach(sharer(vm)->pidfd, mount, disk ? VM_SHARE_DISK : kind, index, err);
     if (r == 0 && ret_kind)
         *ret_kind = kind;
     return r;
@@ -663,19 +693,19 @@ int vm_attach_below(struct vm *vm, unsigned index, const char *path, const struc
 {
     enum vm_share_kind kind;
 
-    if (vm->user_namespace < 0 || index >= VM_SHARES_MAX || vm->process.pid <= 0)
+    if (vm->user_namespace < 0 || index >= VM_SHARES_MAX || sharer(vm)->pid <= 0)
         return error_set(err, -EOPNOTSUPP, "cannot share %s with a utility VM", share->name);
     CLEANUP_CLOSE int mount = vm_share_mount(share, vm->user_namespace, &kind, err);
     if (mount < 0)
         return mount;
-    return vm_share_attach_below(vm->process.pidfd, mount, index, path, err);
+    return vm_share_attach_below(sharer(vm)->pidfd, mount, index, path, err);
 }
 
 int vm_cover_below(struct vm *vm, unsigned index, const char *path, struct error *err)
 {
-    if (vm->user_namespace < 0 || index >= VM_SHARES_MAX || vm->process.pid <= 0)
+    if (vm->user_namespace < 0 || index >= VM_SHARES_MAX || sharer(vm)->pid <= 0)
         return error_set(err, -EOPNOTSUPP, "cannot cover %s in a utility VM", path);
-    return vm_share_cover_below(vm->process.pidfd, index, path, vm->uid, err);
+    return vm_share_cover_below(sharer(vm)->pidfd, index, path, vm->uid, err);
 }
 
 struct vm *vm_free(struct vm *vm)

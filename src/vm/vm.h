@@ -66,6 +66,7 @@ struct vm_files {
     const char *initramfs;     /* cpio with hull-init as /init (made by vm_initramfs_write) */
     const char *x86_initramfs; /* the same plus kernel modules; NULL: `initramfs` */
     const char *qemu;          /* qemu-system-x86_64 */
+    const char *virtiofsd;     /* for the shares of QEMU's guests */
 };
 
 /* A saved VM, as descriptors: vm/template.h. */
@@ -93,8 +94,9 @@ struct vm_config {
      * VM's alone; likewise the group. Never 0. */
     uid_t uid;
     gid_t gid;
-    /* Directories and files of the host for the guest, as shares 0, 1, ... (vm/share.h). Only
-     * engine uml; it keeps the right to be root of them. */
+    /* Directories and files of the host for the guest, as shares 0, 1, ... (vm/share.h). User-Mode
+     * Linux keeps the right to be root of them; QEMU, which then is neither `pooled` nor made from
+     * a template, has a file server of its own for them (vm/file-server.h). */
     const struct vm_share *shares;
     size_t n_shares;
     bool shares_later; /* there may be more: vm_attach_share(), vm_attach_disk() */
@@ -157,9 +159,14 @@ bool vm_can_pool(enum vm_engine engine);
 bool vm_nic_is_socket(enum vm_engine engine);
 
 /* How the guest of this engine mounts share `index`: the type of file system, and its source; NULL:
- * the engine shares nothing with its guest. */
+ * the engine shares nothing with its guest. With "virtiofs" it is one file system for all of them,
+ * share `index` being the directory of that name in it. */
 enum { VM_SHARE_SOURCE_MAX = 32 };
+#define VM_SHARES_TAG "hull"
 const char *vm_share_source(enum vm_engine engine, unsigned index, char ret[VM_SHARE_SOURCE_MAX]);
+/* Has the host what the shares of this engine's guests need? 0, or an error for users that says
+ * what to install (ERROR_UNAVAILABLE). */
+int vm_check_shares(enum vm_engine engine, const struct vm_files *files, struct error *err);
 
 /* What the guest's kernel said when one of its disks failed, because the host's is full or worse,
  * or because what is on it is damaged; NULL: nothing. */

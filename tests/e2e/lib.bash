@@ -162,6 +162,9 @@ engine_start() {
 
 process_gone() { [[ ! -e /proc/$1 || $(cut -d ' ' -f 3 "/proc/$1/stat" 2>/dev/null) == Z ]]; }
 
+# server_of PID: the file server of that VMM; false if it has none.
+server_of() { pgrep -U "$(awk '/^Uid:/ { print $2 }' "/proc/$1/status")" -f '^virtiofsd '; }
+
 # engine_stop NAME [SIGNAL]
 engine_stop() {
         local pid

@@ -14,19 +14,25 @@ teardown() {
         remove_all
 }
 
-vmm_of() { # NAME
-        hull compute ls --format json | jq -rs --arg name "$1" 'flatten | map(select(.Name == $name))[0].VmmPid'
+# The process in whose jail the shares are: the VMM, or QEMU's file server.
+sharer_of() { # NAME
+        local vmm
+        vmm=$(hull compute ls --format json | jq -rs --arg name "$1" 'flatten | map(select(.Name == $name))[0].VmmPid')
+        server_of "$vmm" || echo "$vmm"
 }
 
+# bats test_tags=vm
 @test "in the VM's jail are the named directories, read-only where they are to be, and no others" {
         local pid
         docker run -d --isolation=hyperv --name one -v "$work/first:/a" -v "$work/second:/b:ro" \
                 -v "$work/secret:/etc/secret:ro" hull/nano sleep 100000 >/dev/null
-        pid=$(vmm_of one)
-        eq "$work/first /shares/N rw
-$work/second /shares/N ro
-$work/secret /shares/N/file ro" "$(awk '$5 ~ /^\/shares\// { split($6, o, ","); sub(/[0-9]/, "N", $5); print $4, $5, o[1] }' "/proc/$pid/mountinfo" | sort)"
-        eq 3 "$(grep -c ' /shares/.*nosuid,nodev.*nosymfollow,idmapped' "/proc/$pid/mountinfo")"
+        pid=$(sharer_of one)
+        # A file server's own root directory is /shares.
+        sed -E 's,^(([^ ]+ ){4})/shares/,\1/,' "/proc/$pid/mountinfo" >"$work/mounts"
+        eq "$work/first /N rw
+$work/second /N ro
+$work/secret /N/file ro" "$(awk '$5 ~ /^\/[0-9]/ { split($6, o, ","); sub(/[0-9]/, "N", $5); print $4, $5, o[1] }' "$work/mounts" | sort)"
+        eq 3 "$(grep -cE ' /[0-9](/file)? .*nosuid,nodev.*nosymfollow,idmapped' "$work/mounts")"
 }
 
 @test "a guest that mounts all it can see sees its shares; a link in one leads nowhere" {

@@ -3,8 +3,9 @@
  * the control, and compares.
  *
  *     escape                  in the jail: input on VM_FD_INITRAMFS, waits for a byte on VM_FD_LINK
- *     escape --control FILE   outside: each attempt in a process of its own with its own mounts
- *     escape (set-user-id)    exit status 1 if the bit had an effect
+ *     escape, called virtiofsd  in the jail of a file server: input in its first share, where it
+ * waits for the fifo `go` to be opened escape --control FILE   outside: each attempt in a process
+ * of its own with its own mounts escape (set-user-id)    exit status 1 if the bit had an effect
  *
  * Prints a line for each attempt, "NAME: worked" or "NAME: refused: WHY", and "done". */
 #include "escape.h"
@@ -130,6 +131,7 @@ static void leak(const struct outside *outside)
 int main(int argc, char **argv)
 {
     struct outside outside = {.control = argc == 3 && strcmp(argv[1], "--control") == 0};
+    bool server = strcmp(argv[0], "virtiofsd") == 0;
     int fd = VM_FD_INITRAMFS;
     char go;
 
@@ -137,9 +139,12 @@ int main(int argc, char **argv)
         return geteuid() == SET_USER_ID ? 1 : 2;
     if (outside.control)
         fd = open(argv[2], O_RDONLY | O_CLOEXEC);
+    if (server)
+        fd = open("/shares/0/input", O_RDONLY | O_CLOEXEC);
     if (read_input(fd, &outside) < 0)
         return 91;
-    if (!outside.control && read(VM_FD_LINK, &go, 1) != 1)
+    if (server ? open("/shares/0/go", O_RDONLY | O_CLOEXEC) < 0
+               : !outside.control && read(VM_FD_LINK, &go, 1) != 1)
         return 92;
     if (outside.control)
         leak(&outside);

@@ -151,6 +151,7 @@ volumes() { docker volume ls -q | sort | xargs; }
         eq "tmpfs 1777" "$(nano --mount type=tmpfs,dst=/a,tmpfs-size=1m,tmpfs-mode=1777 hull/nano sh -c 'echo $(stat -f -c %T /a) $(stat -c %a /a)')"
 }
 
+# bats test_tags=vm
 @test "who owns what: the same ids and modes on both sides" {
         local d=$work/owned
         mkdir "$d" && chmod 755 "$d"
@@ -168,6 +169,7 @@ volumes() { docker volume ls -q | sort | xargs; }
         exits 1 docker exec -u 1000 one touch /a/new
 }
 
+# bats test_tags=vm
 @test "a share shows what happens on the other side at once" {
         local d=$work/both i
         mkdir "$d"
@@ -190,6 +192,7 @@ volumes() { docker volume ls -q | sort | xargs; }
         eq "last open" "$(cat "$d/last" "$d/open" | xargs)"
 }
 
+# bats test_tags=vm
 @test "what is mounted below a directory of the host is there, too" {
         local d=$HULL_WORLD/below
         mkdir -p "$d/one two"

@@ -61,6 +61,7 @@ core() {
         like '(bye)?(EPIPE)?(bye)?' "$(docker exec one sh -c 'yes | perl /w/client /run/close' || true)"
 }
 
+# bats test_tags=vm
 @test "the socket keeps owner and mode; what a program wrote before its end arrives" {
         server whole whole
         chown 1234:5678 "$work/whole"

@@ -27,7 +27,7 @@ static int resolve(enum compute_isolation isolation, const char *host, const cha
         (struct container){.engine = &engine, .isolation = isolation, .vm_engine = VM_ENGINE_TCG};
     assert_int_equal(json_parse(host, strlen(host), &ret->host_config, NULL), 0);
     assert_int_equal(json_parse(config, strlen(config), &ret->config, NULL), 0);
-    return engine_mounts_resolve(ret, NULL, err);
+    return engine_mounts_resolve(ret, err);
 }
 
 static void release(struct container *container)
@@ -76,29 +76,41 @@ static void binds_of_a_process_container(void **state)
     }
 }
 
-static void a_vm_shares_no_directory(void **state)
+/* Also a volume that only the image declares: it would be somewhere else than where it is said to
+ * be. */
+static void a_vm_without_a_file_server(void **state)
 {
     static const char *const binds[] = {"/a:/b", "name:/b"};
+    struct container container;
+    struct error err = ERROR_INIT;
     (void)state;
     for (size_t i = 0; i < sizeof(binds) / sizeof(binds[0]); i++) {
-        struct error err = ERROR_INIT;
         assert_true(check(COMPUTE_HYPERV, binds[i], &err) < 0);
-        assert_int_equal(err.class, ERROR_INVALID);
-        assert_non_null(strstr(err.message, "cannot be mounted: a utility VM of engine 'tcg'"));
+        assert_int_equal(err.class, ERROR_UNAVAILABLE);
+        assert_non_null(strstr(err.message, "nothing can be mounted on '/b': no virtiofsd is "));
+        assert_non_null(strstr(err.message, "install the package virtiofsd (on Debian 12 "
+                                            "qemu-system-common)"));
     }
+    assert_true(resolve(COMPUTE_HYPERV, "{}", "{\"Volumes\": {\"/v\": {}}}", &container, &err) < 0);
+    assert_non_null(strstr(err.message, "nothing can be mounted on '/v'"));
+    release(&container);
+    assert_int_equal(resolve(COMPUTE_HYPERV, "{}", "{}", &container, NULL), 0);
+    release(&container);
 }
 
-/* Those of the image stay in the writable layer; those that somebody asked for are refused. */
-static void volumes_of_a_vm(void **state)
+static void a_vm_with_a_file_server(void **state)
 {
+    static const char *const binds[] = {"/a:/b", "name:/b"};
     struct container container;
     (void)state;
+    engine.config.vm_files.virtiofsd = "/proc/self/exe";
+    for (size_t i = 0; i < sizeof(binds) / sizeof(binds[0]); i++)
+        assert_int_equal(check(COMPUTE_HYPERV, binds[i], NULL), 0);
     assert_int_equal(resolve(COMPUTE_HYPERV, "{}", "{\"Volumes\": {\"/v\": {}}}", &container, NULL),
                      0);
-    assert_int_equal(json_array_size(container.mount_points), 0);
-    json_t *asked = json_object_get(container.config, "Volumes");
-    assert_true(engine_mounts_resolve(&container, asked, NULL) < 0);
+    assert_int_equal(json_array_size(container.mount_points), 1);
     release(&container);
+    engine.config.vm_files.virtiofsd = NULL;
 }
 
 /* Consumes `binds`. */
@@ -108,7 +120,7 @@ static struct container vm_with(json_t *binds, struct error *err, int expected)
         .engine = &engine, .isolation = COMPUTE_HYPERV, .vm_engine = VM_ENGINE_UML};
     container.host_config = json_pack("{s:o}", "Binds", binds);
     container.config = json_pack("{s:{s:{}}}", "Volumes", "/image");
-    assert_int_equal(engine_mounts_resolve(&container, NULL, err), expected);
+    assert_int_equal(engine_mounts_resolve(&container, err), expected);
     return container;
 }
 
@@ -279,8 +291,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(binds_of_a_process_container),
-        cmocka_unit_test(a_vm_shares_no_directory),
-        cmocka_unit_test(volumes_of_a_vm),
+        cmocka_unit_test(a_vm_without_a_file_server),
+        cmocka_unit_test(a_vm_with_a_file_server),
         cmocka_unit_test(shares_of_a_vm),
         cmocka_unit_test(shares_of_a_vm_have_a_maximum),
         cmocka_unit_test(tmpfs_becomes_a_mount),

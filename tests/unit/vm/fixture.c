@@ -104,7 +104,7 @@ void fixture_need_file(const char *path, const char *variable)
     }
 }
 
-void fixture_use_qemu(struct fixture *fixture, enum vm_engine engine)
+void fixture_use_qemu(struct fixture *fixture, enum vm_engine engine, const char *init)
 {
     const char *kernel = getenv("HULL_TEST_X86_KERNEL");
     const char *qemu = string_or(getenv("HULL_TEST_QEMU"), "/usr/bin/qemu-system-x86_64");
@@ -117,8 +117,8 @@ void fixture_use_qemu(struct fixture *fixture, enum vm_engine engine)
     fixture->config.files.qemu = qemu;
     /* The modules take 20 MiB of the guest's memory, unpacked. */
     fixture->config.memory = 256 * 1024 * 1024;
-    assert_int_equal(vm_initramfs_write(fixture->initramfs, getenv("HULL_TEST_INIT"),
-                                        getenv("HULL_TEST_X86_MODULES"), &fixture->error),
+    assert_int_equal(vm_initramfs_write(fixture->initramfs, init, getenv("HULL_TEST_X86_MODULES"),
+                                        &fixture->error),
                      0);
 }
 
@@ -150,9 +150,18 @@ void fixture_start(struct fixture *fixture, const char *script)
     assert_int_equal(r, 0);
 }
 
+/* A busy host needs ten times as long for QEMU in software as an idle one. */
+static int64_t deadline_of(const struct fixture *fixture)
+{
+    int timeout =
+        fixture->config.engine == VM_ENGINE_UML ? FIXTURE_TIMEOUT_MS : 4 * FIXTURE_TIMEOUT_MS;
+
+    return timestamp_monotonic() + timeout * INT64_C(1000000);
+}
+
 void fixture_wait_end(struct fixture *fixture)
 {
-    int64_t deadline = timestamp_monotonic() + FIXTURE_TIMEOUT_MS * INT64_C(1000000);
+    int64_t deadline = deadline_of(fixture);
 
     while (fixture->ended == 0) {
         assert_true(timestamp_monotonic() < deadline);
@@ -162,7 +171,7 @@ void fixture_wait_end(struct fixture *fixture)
 
 char *fixture_wait_console(struct fixture *fixture, const char *text)
 {
-    int64_t deadline = timestamp_monotonic() + FIXTURE_TIMEOUT_MS * INT64_C(1000000);
+    int64_t deadline = deadline_of(fixture);
 
     for (;;) {
         char *content = fixture_read(fixture->console);
@@ -177,7 +186,7 @@ char *fixture_wait_console(struct fixture *fixture, const char *text)
 
 void fixture_read_link(struct fixture *fixture, void *data, size_t length)
 {
-    int64_t deadline = timestamp_monotonic() + FIXTURE_TIMEOUT_MS * INT64_C(1000000);
+    int64_t deadline = deadline_of(fixture);
     char *bytes = data;
 
     while (length > 0) {

@@ -40,8 +40,9 @@ int fixture_tear_down(void **state);
 void fixture_need_root(void);
 /* Skips it unless `path`, which `variable` of the environment named, can be read. */
 void fixture_need_file(const char *path, const char *variable);
-/* A real guest in QEMU: HULL_TEST_X86_KERNEL and its kin, see test-boot.c. Skips without them. */
-void fixture_use_qemu(struct fixture *fixture, enum vm_engine engine);
+/* A real guest in QEMU: HULL_TEST_X86_KERNEL and its kin, see test-boot.c. Skips without them.
+ * `init`: its pid 1. */
+void fixture_use_qemu(struct fixture *fixture, enum vm_engine engine, const char *init);
 
 void fixture_write(const char *path, const char *text);
 /* malloc'd content. */

@@ -1,8 +1,10 @@
-/* Pid 1 of a guest that does what it is told with files: the test's half inside of a User-Mode
- * Linux VM. Static. Commands come on the link, one a line, and each is answered by one line: the
- * result, or the name of the error.
+/* Pid 1 of a guest that does what it is told with files: the test's half inside of a VM. Static.
+ * Commands come on the link, one a line, and each is answered by one line: the result, or the name
+ * of the error.
  *
- *   mount SOURCE TARGET     hostfs, of a path of the VMM's (SOURCE) at TARGET, made if need be
+ *   mount SOURCE TARGET     hostfs, of a path of the VMM's (SOURCE) at TARGET, made if need be; in
+ *                           QEMU a bind mount of what the device `hull` has, on /shares, instead of
+ *                           what was there
  *   bind FILE TARGET        binds a file
  *   stat PATH               "TYPE MODE UID GID SIZE"
  *   list PATH               names, in order, separated by spaces
@@ -39,6 +41,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +51,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <termios.h>
 #include <unistd.h>
@@ -60,9 +65,15 @@ static const char *result(long r)
     return r < 0 ? strerrorname_np(errno) : "ok";
 }
 
+static bool in_qemu;
+
 static const char *do_mount(const char *source, const char *target)
 {
     mkdir(target, 0755);
+    if (in_qemu) {
+        umount2(target, MNT_DETACH); /* of the test before */
+        return result(mount(source, target, NULL, MS_BIND, NULL));
+    }
     return result(mount("share", target, "hostfs", 0, source));
 }
 
@@ -491,9 +502,60 @@ static const char *run(char *line)
     return "unknown";
 }
 
-int main(void)
+static void load_modules(void)
+{
+    char name[256];
+    FILE *list = fopen("/modules/modules.list", "r");
+
+    while (list && fgets(name, sizeof(name), list)) {
+        char path[300];
+
+        name[strcspn(name, "\n")] = '\0';
+        snprintf(path, sizeof(path), "/modules/%s", name);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        syscall(SYS_finit_module, fd, "", 0);
+        close(fd);
+    }
+    if (list)
+        fclose(list);
+}
+
+/* Where the kernel finds devices in its own time. */
+static int open_patiently(const char *path)
+{
+    int fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    for (int i = 0; i < 500 && fd < 0; i++) {
+        poll(NULL, 0, 10);
+        fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    }
+    return fd;
+}
+
+static int open_link(void)
 {
     struct termios settings;
+    int fd;
+
+    in_qemu = access("/modules/modules.list", F_OK) == 0;
+    if (in_qemu) {
+        load_modules();
+        mkdir("/shares", 0755);
+        if (mount("hull", "/shares", "virtiofs", 0, NULL) < 0)
+            perror("/shares");
+        return open_patiently("/dev/vport0p1");
+    }
+    fd = open("/dev/ttyS0", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0 || tcgetattr(fd, &settings) < 0)
+        return -1;
+    cfmakeraw(&settings);
+    settings.c_cflag |= CLOCAL | CREAD;
+    tcsetattr(fd, TCSANOW, &settings);
+    return fd;
+}
+
+int main(void)
+{
     char line[LINE_MAX_];
     FILE *in;
     int fd;
@@ -501,12 +563,9 @@ int main(void)
     umask(0);
     mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
     mount("sysfs", "/sys", "sysfs", 0, NULL);
-    fd = open("/dev/ttyS0", O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0 || tcgetattr(fd, &settings) < 0)
+    fd = open_link();
+    if (fd < 0)
         return 2;
-    cfmakeraw(&settings);
-    settings.c_cflag |= CLOCAL | CREAD;
-    tcsetattr(fd, TCSANOW, &settings);
     in = fdopen(fd, "r");
     if (!in || dprintf(fd, "ready\n") < 0)
         return 3;

@@ -44,7 +44,7 @@ static void use_uml(struct fixture *fixture)
 
 static void use_kvm(struct fixture *fixture)
 {
-    fixture_use_qemu(fixture, VM_ENGINE_KVM);
+    fixture_use_qemu(fixture, VM_ENGINE_KVM, getenv("HULL_TEST_INIT"));
     if (vm_engine_ops(VM_ENGINE_KVM)->check(&fixture->config.files, "", &fixture->error) < 0) {
         print_message("skipped: %s\n", fixture->error.message);
         skip();
@@ -209,7 +209,7 @@ static void test_tcg_boots_and_powers_off(void **state)
 {
     struct fixture *fixture = *state;
 
-    fixture_use_qemu(fixture, VM_ENGINE_TCG);
+    fixture_use_qemu(fixture, VM_ENGINE_TCG, getenv("HULL_TEST_INIT"));
     assert_boots_and_powers_off(fixture);
 }
 
@@ -225,7 +225,7 @@ static void test_tcg_panics(void **state)
 {
     struct fixture *fixture = *state;
 
-    fixture_use_qemu(fixture, VM_ENGINE_TCG);
+    fixture_use_qemu(fixture, VM_ENGINE_TCG, getenv("HULL_TEST_INIT"));
     boot(fixture);
     command(fixture, 'c');
     fixture_wait_end(fixture);

@@ -5,12 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "base/strings.h"
 #include "vm/engine.h"
 #include "vm/qemu-options.h"
+#include "vm/virtiofsd.h"
 
 #define QEMU_256_MIB "304"
 
@@ -106,7 +109,7 @@ static void assert_qemu_command(enum vm_engine engine, const char *accel, const 
             "-initrd",
             "/proc/self/fd/7",
             "-append",
-            "console=ttyS0 quiet panic=-1 reboot=t hull.link=port:hull",
+            "console=ttyS0 quiet panic=-1 reboot=t no_timer_check hull.link=port:hull",
             "-chardev",
             "stdio,id=console,signal=off",
             "-serial",
@@ -156,6 +159,137 @@ static void test_tcg_command(void **state)
 {
     (void)state;
     assert_qemu_command(VM_ENGINE_TCG, "tcg", "max");
+}
+
+/* How often `option value` is in the command line. */
+static int count_pair(char **argv, const char *option, const char *value)
+{
+    int n = 0;
+
+    for (size_t i = 0; argv[i] && argv[i + 1]; i++)
+        n += string_equal(argv[i], option) && string_equal(argv[i + 1], value);
+    return n;
+}
+
+/* With shares the guest's memory is shared with the file server, whose connection is there. */
+static void assert_shares_command(enum vm_engine engine, bool later)
+{
+    const struct vm_share shares[] = {{.fd = -1, .name = "/a"}, {.fd = -1, .name = "/b"}};
+    struct vm_config config = full_config(engine);
+    CLEANUP_STRV char **plain = NULL;
+    CLEANUP_STRV char **argv = NULL;
+
+    assert_int_equal(vm_engine_ops(engine)->command(&config, &plain, NULL), 0);
+    config.shares_later = later;
+    config.shares = shares;
+    config.n_shares = later ? 0 : 2;
+    assert_int_equal(vm_engine_ops(engine)->command(&config, &argv, NULL), 0);
+    assert_int_equal(strv_length(argv), strv_length(plain) + 6);
+    assert_int_equal(count_pair(argv, "-machine",
+                                "q35,usb=off,vmport=off,sata=off,smbus=off,memory-backend=ram"),
+                     1);
+    assert_int_equal(
+        count_pair(argv, "-object", "memory-backend-memfd,id=ram,size=" QEMU_256_MIB "M,share=on"),
+        1);
+    assert_int_equal(count_pair(argv, "-chardev", "socket,id=shares,fd=26"), 1);
+    assert_int_equal(
+        count_pair(argv, "-device", "vhost-user-fs-pci,chardev=shares,tag=" VM_SHARES_TAG), 1);
+}
+
+static void test_qemu_with_shares(void **state)
+{
+    char source[VM_SHARE_SOURCE_MAX];
+
+    (void)state;
+    assert_shares_command(VM_ENGINE_KVM, false);
+    assert_shares_command(VM_ENGINE_TCG, false);
+    assert_shares_command(VM_ENGINE_TCG, true);
+    assert_string_equal(vm_share_source(VM_ENGINE_KVM, 5, source), "virtiofs");
+    assert_string_equal(source, "hull");
+    assert_string_equal(vm_share_source(VM_ENGINE_UML, 5, source), "hostfs");
+    assert_string_equal(source, "/shares/5");
+    assert_null(vm_share_source(VM_ENGINE_MAX, 0, source));
+}
+
+static void assert_server(const char *program, const char *const *expected)
+{
+    const struct vm_files files = {.virtiofsd = program};
+    CLEANUP_STRV char **argv = NULL;
+    size_t i;
+
+    assert_int_equal(virtiofsd_command(&files, "/shares", 3, &argv, NULL), 0);
+    for (i = 0; expected[i]; i++)
+        assert_string_equal(argv[i], expected[i]);
+    assert_null(argv[i]);
+}
+
+/* Debian 13 has both names, one of which is a link. */
+static void test_virtiofsd(void **state)
+{
+    static const char *const c[] = {"virtiofsd",
+                                    "-f",
+                                    "-o",
+                                    "sandbox=chroot",
+                                    "-o",
+                                    "cache=auto",
+                                    "-o",
+                                    "timeout=0",
+                                    "-o",
+                                    "xattr",
+                                    "-o",
+                                    "announce_submounts",
+                                    "-o",
+                                    "modcaps=-mknod:-setfcap",
+                                    "-o",
+                                    "log_level=err",
+                                    "-o",
+                                    "source=/shares",
+                                    "--rlimit-nofile=0",
+                                    "--fd=3",
+                                    NULL};
+    static const char *const rust[] = {"virtiofsd",
+                                       "--sandbox=chroot",
+                                       "--cache=never",
+                                       "--allow-mmap",
+                                       "--xattr",
+                                       "--announce-submounts",
+                                       "--modcaps=-mknod:-setfcap",
+                                       "--log-level=error",
+                                       "--shared-dir=/shares",
+                                       "--rlimit-nofile=0",
+                                       "--fd=3",
+                                       NULL};
+    struct fixture *fixture = *state;
+    CLEANUP_FREE char *qemu = string_format("%s/qemu", fixture->directory);
+    CLEANUP_FREE char *link = string_format("%s/qemu/virtiofsd", fixture->directory);
+    CLEANUP_FREE char *program = string_format("%s/virtiofsd", fixture->directory);
+
+    fixture_write(program, "");
+    assert_int_equal(mkdir(qemu, 0755), 0);
+    fixture_write(link, "");
+    assert_server(link, c);
+    assert_server(program, rust);
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(symlink("../virtiofsd", link), 0);
+    assert_server(link, rust);
+}
+
+static void test_shares_say_what_is_missing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct vm_files files = {0};
+
+    assert_int_equal(vm_check_shares(VM_ENGINE_UML, &files, NULL), 0);
+    assert_true(vm_check_shares(VM_ENGINE_KVM, &files, &fixture->error) < 0);
+    assert_int_equal(fixture->error.class, ERROR_UNAVAILABLE);
+    assert_non_null(strstr(fixture->error.message, "no virtiofsd is configured: "));
+    files.virtiofsd = "/nonexistent";
+    assert_true(vm_check_shares(VM_ENGINE_TCG, &files, &fixture->error) < 0);
+    assert_non_null(strstr(fixture->error.message, "no virtiofsd at /nonexistent: "));
+    assert_non_null(strstr(fixture->error.message,
+                           "install the package virtiofsd (on Debian 12 qemu-system-common)"));
+    files.virtiofsd = fixture->kernel;
+    assert_int_equal(vm_check_shares(VM_ENGINE_TCG, &files, NULL), 0);
 }
 
 static void test_qemu_escapes_commas(void **state)
@@ -306,6 +440,9 @@ int main(void)
         cmocka_unit_test(test_uml_command_without_anything),
         cmocka_unit_test(test_kvm_command),
         cmocka_unit_test(test_tcg_command),
+        cmocka_unit_test(test_qemu_with_shares),
+        ROW(test_virtiofsd),
+        ROW(test_shares_say_what_is_missing),
         cmocka_unit_test(test_qemu_escapes_commas),
         cmocka_unit_test(test_a_hostile_id_stays_one_value),
         cmocka_unit_test(test_names),

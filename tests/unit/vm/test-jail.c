@@ -361,8 +361,23 @@ static void test_filter(void **state)
         {VM_JAIL_FILTER_QEMU, false, SYS_ioctl, -1, 0xae80 /* KVM_RUN */, EBADF},
         {VM_JAIL_FILTER_QEMU, false, SYS_ioctl, -1, 0x400454ca /* TUNSETIFF */, EPERM},
         {VM_JAIL_FILTER_QEMU, false, SYS_ioctl, 0, 0x5412 /* TIOCSTI */, EPERM},
+        {VM_JAIL_FILTER_FILE_SERVER, true, SYS_symlinkat, 0, 0, EFAULT},
+        {VM_JAIL_FILTER_FILE_SERVER, true, SYS_unshare, CLONE_FS, 0, 0},
+        {VM_JAIL_FILTER_FILE_SERVER, true, SYS_unshare, CLONE_NEWUSER, 0, EPERM},
+        {VM_JAIL_FILTER_FILE_SERVER, true, SYS_unshare, CLONE_FS | CLONE_NEWNS, 0, EPERM},
+        {VM_JAIL_FILTER_FILE_SERVER, true, SYS_clone, SIGCHLD, 0, EPERM},
+        {VM_JAIL_FILTER_FILE_SERVER, true, SYS_socket, 2 /* AF_INET */, 1, EPERM},
+        {VM_JAIL_FILTER_FILE_SERVER, true, SYS_ioctl, 0, 0x5412 /* TIOCSTI */, EPERM},
+        {VM_JAIL_FILTER_FILE_SERVER, true, SYS_prctl, 15 /* PR_SET_NAME */, 0, EFAULT},
+        {VM_JAIL_FILTER_FILE_SERVER, true, SYS_prctl, 28 /* PR_SET_SECUREBITS */, 0, EPERM},
+        {VM_JAIL_FILTER_FILE_SERVER, true, SYS_mount, 0, 0, ENOSYS},
+        {VM_JAIL_FILTER_FILE_SERVER, true, SYS_ptrace, 0, 0, ENOSYS},
+        {VM_JAIL_FILTER_FILE_SERVER, true, SYS_kill, 1, 0, ENOSYS},
+        {VM_JAIL_FILTER_FILE_SERVER, true, SYS_open_by_handle_at, 0, 0, ENOSYS},
+        {VM_JAIL_FILTER_FILE_SERVER, true, SYS_io_uring_setup, 1, 0, ENOSYS},
 #if defined(__x86_64__)
         {VM_JAIL_FILTER_UML, false, -1, 0, 0, 1000 + SIGSYS}, /* int $0x80 */
+        {VM_JAIL_FILTER_FILE_SERVER, true, -1, 0, 0, 1000 + SIGSYS},
         {VM_JAIL_FILTER_QEMU, false, -1, 0, 0, 1000 + SIGSYS},
 #endif
     };

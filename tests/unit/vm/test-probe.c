@@ -60,6 +60,28 @@ static void test_works(void **state)
     assert_true(string_starts_with(verdict.reason, "booted in "));
 }
 
+/* Each time, whether it was remembered or not, and without. */
+static void test_tells_that_nothing_can_be_mounted(void **state)
+{
+    static const char lacks[] = "; nothing can be mounted: no virtiofsd is configured: ";
+    struct fixture *fixture = *state;
+    struct vm_verdict verdict;
+
+    fixture_need_root();
+    fixture->config.files.x86_kernel = fixture->kernel;
+    fixture->config.files.qemu = fixture->program;
+    for (int i = 0; i < 2; i++) {
+        verdict = probe(fixture, VM_ENGINE_TCG, i == 0 ? "hello\nwait\n" : NULL);
+        assert_true(verdict.works);
+        assert_true(string_starts_with(verdict.reason, "booted in "));
+        assert_non_null(strstr(verdict.reason, lacks));
+    }
+    fixture->config.files.virtiofsd = fixture->kernel;
+    verdict = probe(fixture, VM_ENGINE_TCG, NULL);
+    assert_true(verdict.works);
+    assert_null(strstr(verdict.reason, "mounted"));
+}
+
 static void test_times_out(void **state)
 {
     struct fixture *fixture = *state;
@@ -336,6 +358,7 @@ int main(void)
 #define ROW(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
         ROW(test_works),
+        ROW(test_tells_that_nothing_can_be_mounted),
         ROW(test_times_out),
         ROW(test_dies),
         ROW(test_panics),

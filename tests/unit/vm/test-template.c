@@ -114,7 +114,7 @@ static void test_made_and_woken(void **state)
     struct wire_wake wakes[2];
     CLEANUP_CLOSE int memory = -EBADF;
 
-    fixture_use_qemu(fixture, VM_ENGINE_TCG);
+    fixture_use_qemu(fixture, VM_ENGINE_TCG, getenv("HULL_TEST_INIT"));
     memory = make(fixture);
     assert_unchangeable(memory);
     for (int i = 0; i < 2; i++) {
@@ -194,7 +194,7 @@ static void test_plugged_after_waking(void **state)
     char report[REPORT + 1];
     CLEANUP_CLOSE int memory = -EBADF;
 
-    fixture_use_qemu(fixture, VM_ENGINE_TCG);
+    fixture_use_qemu(fixture, VM_ENGINE_TCG, getenv("HULL_TEST_INIT"));
     add_tap();
     memory = make(fixture);
     wake(fixture, memory, report);
@@ -210,7 +210,7 @@ static void test_plugged_after_a_boot(void **state)
     struct fixture *fixture = *state;
     char report[REPORT + 1];
 
-    fixture_use_qemu(fixture, VM_ENGINE_TCG);
+    fixture_use_qemu(fixture, VM_ENGINE_TCG, getenv("HULL_TEST_INIT"));
     add_tap();
     fixture->config.pooled = true;
     fixture_start(fixture, NULL);
@@ -251,7 +251,7 @@ static void test_a_damaged_state(void **state)
     struct vm_template template;
     CLEANUP_FREE char *path = NULL;
 
-    fixture_use_qemu(fixture, VM_ENGINE_TCG);
+    fixture_use_qemu(fixture, VM_ENGINE_TCG, getenv("HULL_TEST_INIT"));
     path = state_path(fixture);
     fixture_write(path, "no state of any machine");
     damaged = open(path, O_RDONLY | O_CLOEXEC);
