@@ -357,6 +357,7 @@ static void test_more_than_its_disk_holds(void **state)
     need_root(state);
     CLEANUP_CLOSE int from = scratch_make(*state, "from");
     CLEANUP_CLOSE int to = scratch_make(*state, "to");
+    assert_true(to >= 0);
     CLEANUP_CLOSE int fd = openat(from, "f", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     memset(block, 'x', sizeof(block));
     for (int i = 0; i < 20 * 16; i++)
