@@ -21,10 +21,10 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json.h"
-#include "base/loop.h"
 #include "base/path.h"
 #include "base/strings.h"
 #include "sandbox/agent.h"
+#include "test-agent-peer.h"
 #include "wire/connection.h"
 
 static char *folder;
@@ -41,28 +41,6 @@ struct peer {
     bool ended;
     bool was_reset;
 };
-
-/* --- the agent, in a process of its own --- */
-
-static void agent_closed(const struct error *reason, void *data)
-{
-    (void)reason;
-    loop_quit(data, 0);
-}
-
-static _Noreturn void run_agent(int fd)
-{
-    static const struct agent_ops ops = {.closed = agent_closed};
-    struct agent *agent = NULL;
-    struct loop *loop = NULL;
-
-    if (loop_new(&loop, NULL) < 0 || agent_new(loop, fd, true, false, &ops, loop, &agent, NULL) < 0)
-        _exit(1);
-    (void)loop_run(loop);
-    agent_free(agent);
-    loop_free(loop);
-    _exit(0);
-}
 
 /* --- the client --- */
 
@@ -107,21 +85,6 @@ static void got_reset(struct wire_channel *channel, void *data)
 
 static const struct wire_channel_handler channel_handler = {
     .data = got, .end = got_end, .reset = got_reset};
-static void ignore_event(struct wire_connection *connection, const char *name, json_t *event,
-                         void *data)
-{
-    (void)connection;
-    (void)name;
-    (void)event;
-    (void)data;
-}
-static const struct wire_handler handler = {.event = ignore_event};
-
-static void step(struct peer *peer)
-{
-    assert_int_equal(wire_connection_wait(peer->connection, 10000, NULL), 1);
-}
-
 /* Sends the request, with a channel where `stream` names one; `request` is consumed. */
 static void ask(struct peer *peer, const char *op, json_t *request, const char *stream)
 {
@@ -147,7 +110,7 @@ static void ask(struct peer *peer, const char *op, json_t *request, const char *
 static int finish(struct peer *peer)
 {
     while (!peer->answered)
-        step(peer);
+        agent_peer_step(peer->connection);
     return peer->failure.code;
 }
 
@@ -169,7 +132,7 @@ static int write_tar(struct peer *peer, const char *path, const char *bytes, siz
         size_t n = wire_channel_space(peer->channel);
 
         if (n == 0) {
-            step(peer);
+            agent_peer_step(peer->connection);
             continue;
         }
         n = n < length ? n : length;
@@ -212,7 +175,6 @@ static int set_up(void **state)
 {
     char name[] = "/var/tmp/hull-test-agent-XXXXXX";
     struct peer *peer = calloc(1, sizeof(*peer));
-    int ends[2];
 
     *state = NULL;
     assert_non_null(mkdtemp(name));
@@ -223,19 +185,7 @@ static int set_up(void **state)
     make("target", false);
     make("lower/file", true);
     make("lower/dir", false);
-    assert_int_equal(fd_socketpair(SOCK_STREAM, ends), 0);
-    peer->agent = fork();
-    if (peer->agent == 0) {
-        fd_close(ends[0]);
-        run_agent(ends[1]);
-    }
-    fd_close(ends[1]);
-    assert_int_equal(wire_connection_new(WIRE_CLIENT, "test", "the agent", &handler, peer,
-                                         &peer->connection, NULL),
-                     0);
-    assert_int_equal(wire_connection_attach(peer->connection, ends[0], true, NULL, NULL), 0);
-    while (!wire_connection_is_ready(peer->connection))
-        step(peer);
+    peer->connection = agent_peer_open(&peer->agent);
     *state = peer;
     return 0;
 }
@@ -243,12 +193,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct peer *peer = *state;
-    int status = 0;
 
     json_decref(peer->answer);
-    peer->connection = wire_connection_free(peer->connection);
-    assert_int_equal(waitpid(peer->agent, &status, 0), peer->agent);
-    assert_int_equal(status, 0);
+    agent_peer_close(peer->connection, peer->agent);
     free(peer);
     assert_int_equal(path_remove_tree(AT_FDCWD, folder, NULL), 0);
     free(folder);
@@ -308,7 +255,7 @@ static void test_stat_and_read(void **state)
                           json_pack("{s:s, s:s}", "path", "/file", "name", "file"), "stdout"),
                      0);
     while (!peer->ended)
-        step(peer);
+        agent_peer_step(peer->connection);
     assert_true(peer->received >= 2048);
     assert_false(peer->was_reset);
     /* Nothing is sent of what is not there, and the stream is not as if it were whole. */

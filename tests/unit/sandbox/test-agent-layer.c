@@ -1,5 +1,6 @@
 /* A writable layer from one agent to another through a ring, by a client that also asks for wrong
  * things; and content by reference. */
+#include "test-agent-peer.h"
 #include "test-tree-fixture.h"
 
 #include <endian.h>
@@ -21,7 +22,6 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/json.h"
-#include "base/loop.h"
 #include "base/path.h"
 #include "base/strings.h"
 #include "sandbox/agent.h"
@@ -40,71 +40,18 @@ struct peer {
     struct error failure;
 };
 
-/* --- an agent, in a process of its own --- */
-
-static void agent_closed(const struct error *reason, void *data)
-{
-    (void)reason;
-    loop_quit(data, 0);
-}
-
-static _Noreturn void run_agent(int fd)
-{
-    static const struct agent_ops ops = {.closed = agent_closed};
-    struct agent *agent = NULL;
-    struct loop *loop = NULL;
-
-    if (loop_new(&loop, NULL) < 0 || agent_new(loop, fd, true, false, &ops, loop, &agent, NULL) < 0)
-        _exit(1);
-    (void)loop_run(loop);
-    agent_free(agent);
-    loop_free(loop);
-    _exit(0);
-}
-
-static void ignore_event(struct wire_connection *connection, const char *name, json_t *event,
-                         void *data)
-{
-    (void)connection;
-    (void)name;
-    (void)event;
-    (void)data;
-}
-static const struct wire_handler handler = {.event = ignore_event};
-
-static void step(struct peer *peer)
-{
-    assert_int_equal(wire_connection_wait(peer->connection, 10000, NULL), 1);
-}
-
 static void begin(struct peer *peer)
 {
-    int ends[2];
 
     *peer = (struct peer){.agent = -1};
-    assert_int_equal(fd_socketpair(SOCK_STREAM, ends), 0);
-    peer->agent = fork();
-    if (peer->agent == 0) {
-        fd_close(ends[0]);
-        run_agent(ends[1]);
-    }
-    fd_close(ends[1]);
-    assert_int_equal(wire_connection_new(WIRE_CLIENT, "test", "the agent", &handler, peer,
-                                         &peer->connection, NULL),
-                     0);
-    assert_int_equal(wire_connection_attach(peer->connection, ends[0], true, NULL, NULL), 0);
-    while (!wire_connection_is_ready(peer->connection))
-        step(peer);
+    peer->connection = agent_peer_open(&peer->agent);
 }
 
 static void end(struct peer *peer)
 {
-    int status = 0;
 
     json_decref(peer->answer);
-    peer->connection = wire_connection_free(peer->connection);
-    assert_int_equal(waitpid(peer->agent, &status, 0), peer->agent);
-    assert_int_equal(status, 0);
+    agent_peer_close(peer->connection, peer->agent);
 }
 
 static void answered(struct wire_connection *connection, json_t *ok, const struct error *error,
@@ -128,7 +75,7 @@ static int call(struct peer *peer, const char *op, json_t *request)
     assert_int_equal(wire_connection_request(peer->connection, op, request, answered, peer, NULL),
                      0);
     while (!peer->answered)
-        step(peer);
+        agent_peer_step(peer->connection);
     return peer->failure.code;
 }
 
