@@ -211,6 +211,31 @@ void fixture_read_link(struct fixture *fixture, void *data, size_t length)
     }
 }
 
+void fixture_boot_pooled(struct fixture *fixture, const char *init)
+{
+    char ready[6];
+
+    fixture->config.files.uml_kernel = getenv("HULL_TEST_UML_KERNEL");
+    fixture->config.pooled = true;
+    assert_int_equal(vm_initramfs_write(fixture->initramfs, init, NULL, &fixture->error), 0);
+    fixture_start(fixture, NULL);
+    fixture_read_link(fixture, ready, sizeof(ready));
+    assert_memory_equal(ready, "ready\n", sizeof(ready));
+}
+
+void fixture_ask(struct fixture *fixture, const char *command, char *answer, size_t size)
+{
+    CLEANUP_FREE char *line = string_format("%s\n", command);
+    size_t n = 0;
+
+    assert_int_equal(write(vm_link(fixture->vm), line, strlen(line)), strlen(line));
+    do {
+        assert_true(n < size);
+        fixture_read_link(fixture, answer + n, 1);
+    } while (answer[n++] != '\n');
+    answer[n - 1] = '\0';
+}
+
 char *fixture_status(pid_t pid, const char *name)
 {
     CLEANUP_FREE char *path = string_format("/proc/%d/status", (int)pid);

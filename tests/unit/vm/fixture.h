@@ -56,6 +56,11 @@ void fixture_wait_end(struct fixture *fixture);
 char *fixture_wait_console(struct fixture *fixture, const char *text);
 /* Reads exactly `length` bytes from the link, running the loop. */
 void fixture_read_link(struct fixture *fixture, void *data, size_t length);
+/* Boots User-Mode Linux (HULL_TEST_UML_KERNEL) as `pooled`, with the program as its pid 1, which
+ * says that it is ready. */
+void fixture_boot_pooled(struct fixture *fixture, const char *init);
+/* Writes one line to the link and reads one, which has at most `size` bytes with its end. */
+void fixture_ask(struct fixture *fixture, const char *command, char *answer, size_t size);
 
 /* Processes of this user that are alive. */
 int fixture_count_processes(uid_t uid);

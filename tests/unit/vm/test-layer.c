@@ -76,31 +76,9 @@ static char *make_image(const struct fixture *fixture, const char *name, const c
     return image;
 }
 
-static void boot(struct fixture *fixture)
-{
-    char ready[6];
-
-    fixture->config.files.uml_kernel = getenv("HULL_TEST_UML_KERNEL");
-    fixture->config.pooled = true;
-    assert_int_equal(vm_initramfs_write(fixture->initramfs, getenv("HULL_TEST_LAYER_INIT"), NULL,
-                                        &fixture->error),
-                     0);
-    fixture_start(fixture, NULL);
-    fixture_read_link(fixture, ready, sizeof(ready));
-    assert_memory_equal(ready, "ready\n", sizeof(ready));
-}
-
 static void ask(struct fixture *fixture, const char *command, char answer[ANSWER_MAX])
 {
-    CLEANUP_FREE char *line = string_format("%s\n", command);
-    size_t n = 0;
-
-    assert_int_equal(write(vm_link(fixture->vm), line, strlen(line)), strlen(line));
-    do {
-        assert_true(n < ANSWER_MAX);
-        fixture_read_link(fixture, answer + n, 1);
-    } while (answer[n++] != '\n');
-    answer[n - 1] = '\0';
+    fixture_ask(fixture, command, answer, ANSWER_MAX);
 }
 
 static void expect(struct fixture *fixture, const char *command, const char *expected)
@@ -152,7 +130,7 @@ static void test_content(void **state)
     const struct vm_disk disks[] = {{.path = image, .read_only = true},
                                     {.path = chunks, .read_only = true}};
 
-    boot(fixture);
+    fixture_boot_pooled(fixture, getenv("HULL_TEST_LAYER_INIT"));
     plug(fixture, disks, 2);
     expect(fixture, "mount /dev/ubda /image", "ok");
     expect(fixture, "mount /dev/ubdb /chunks", "ok");
@@ -171,7 +149,7 @@ static void test_memory(void **state)
     const struct vm_disk disk = {.path = image, .read_only = true};
     char answer[ANSWER_MAX];
 
-    boot(fixture);
+    fixture_boot_pooled(fixture, getenv("HULL_TEST_LAYER_INIT"));
     plug(fixture, &disk, 1);
     expect(fixture, "mount /dev/ubda /image", "ok");
     expect(fixture, "slurp 1048576 /image/whole", "2097152");
@@ -193,7 +171,7 @@ static void test_a_layer_that_is_cut(void **state)
     const struct vm_disk disk = {.path = image, .read_only = true};
     char answer[ANSWER_MAX];
 
-    boot(fixture);
+    fixture_boot_pooled(fixture, getenv("HULL_TEST_LAYER_INIT"));
     plug(fixture, &disk, 1);
     expect(fixture, "mount /dev/ubda /image", "ok");
     expect(fixture, "slurp 1048576 /image/whole", "2097152");
@@ -219,7 +197,7 @@ static void test_a_layer_that_is_short(void **state)
 
     assert_int_equal(stat(image, &status), 0);
     assert_int_equal(truncate(image, status.st_size / 2 / 4096 * 4096), 0);
-    boot(fixture);
+    fixture_boot_pooled(fixture, getenv("HULL_TEST_LAYER_INIT"));
     plug(fixture, &disk, 1);
     ask(fixture, "mount /dev/ubda /image", answer);
     if (string_equal(answer, "ok")) {

@@ -56,32 +56,11 @@ static void need_guest(void)
 
 /* --- a real guest --- */
 
-static void boot(struct fixture *fixture)
-{
-    char ready[6];
-
-    fixture->config.files.uml_kernel = getenv("HULL_TEST_UML_KERNEL");
-    fixture->config.pooled = true;
-    assert_int_equal(vm_initramfs_write(fixture->initramfs, getenv("HULL_TEST_SHARE_INIT"), NULL,
-                                        &fixture->error),
-                     0);
-    fixture_start(fixture, NULL);
-    fixture_read_link(fixture, ready, sizeof(ready));
-    assert_memory_equal(ready, "ready\n", sizeof(ready));
-}
-
 static void expect(struct fixture *fixture, const char *command, const char *expected)
 {
-    CLEANUP_FREE char *line = string_format("%s\n", command);
     char answer[ANSWER_MAX];
-    size_t n = 0;
 
-    assert_int_equal(write(vm_link(fixture->vm), line, strlen(line)), strlen(line));
-    do {
-        assert_true(n < ANSWER_MAX);
-        fixture_read_link(fixture, answer + n, 1);
-    } while (answer[n++] != '\n');
-    answer[n - 1] = '\0';
+    fixture_ask(fixture, command, answer, sizeof(answer));
     assert_string_equal(answer, expected);
 }
 
@@ -128,7 +107,7 @@ static void test_disks_and_nic(void **state)
     assert_int_equal(netlink_open(-EBADF, &netlink, NULL), 0);
     assert_int_equal(netlink_add_veth(netlink, &veth, NULL), 0);
     plug.nic = (struct vm_nic){.link = "plug1", .mac = "02:42:0a:00:00:07", .mtu = 1400};
-    boot(fixture);
+    fixture_boot_pooled(fixture, getenv("HULL_TEST_SHARE_INIT"));
     expect(fixture, "list /sys/block", "");
     assert_int_equal(wait_plugged(fixture, &plug, &outcome), 0);
     assert_int_equal(outcome.error.code, 0);
@@ -160,7 +139,7 @@ static void test_a_disk_that_names_another(void **state)
 
     assert_int_equal(pwrite(fd, head, sizeof(head), 0), sizeof(head));
     assert_int_equal(pwrite(fd, "/disks/0", 8, NAME_AT), 8);
-    boot(fixture);
+    fixture_boot_pooled(fixture, getenv("HULL_TEST_SHARE_INIT"));
     assert_int_equal(wait_plugged(fixture, &plug, &outcome), 0);
     assert_int_equal(outcome.error.code, 0);
     expect(fixture, "read /dev/ubda", "secret");
@@ -175,7 +154,7 @@ static void test_nothing_at_all(void **state)
     const struct vm_plug plug = {.n_disks = 0};
     struct outcome outcome = {0};
 
-    boot(fixture);
+    fixture_boot_pooled(fixture, getenv("HULL_TEST_SHARE_INIT"));
     assert_int_equal(wait_plugged(fixture, &plug, &outcome), 0);
     assert_int_equal(outcome.error.code, 0);
 }
@@ -187,7 +166,7 @@ static void test_a_link_that_is_not_there(void **state)
     const struct vm_plug plug = {.nic = {.link = "nowhere0"}};
     struct outcome outcome = {0};
 
-    boot(fixture);
+    fixture_boot_pooled(fixture, getenv("HULL_TEST_SHARE_INIT"));
     assert_int_equal(wait_plugged(fixture, &plug, &outcome), -ENODEV);
     assert_int_equal(outcome.calls, 0);
 }
@@ -200,7 +179,7 @@ static void test_a_file_that_is_not_there(void **state)
     const struct vm_plug plug = {.disks = &disk, .n_disks = 1};
     struct outcome outcome = {0};
 
-    boot(fixture);
+    fixture_boot_pooled(fixture, getenv("HULL_TEST_SHARE_INIT"));
     assert_int_equal(wait_plugged(fixture, &plug, &outcome), -ENOENT);
 }
 
@@ -213,7 +192,7 @@ static void test_the_vm_ends_meanwhile(void **state)
     const struct vm_plug plug = {.disks = &disk, .n_disks = 1};
     struct outcome outcome = {0};
 
-    boot(fixture);
+    fixture_boot_pooled(fixture, getenv("HULL_TEST_SHARE_INIT"));
     assert_int_equal(vm_plug(fixture->vm, &plug, plugged, &outcome, &fixture->error), 0);
     fixture->vm = vm_free(fixture->vm);
     assert_int_equal(loop_run_once(fixture->loop, 0), 0);

@@ -142,15 +142,7 @@ static void boot(struct host *host, bool shares)
 /* The guest's answer to one command. */
 static void ask(struct host *host, const char *command, char answer[ANSWER_MAX])
 {
-    CLEANUP_FREE char *line = string_format("%s\n", command);
-    size_t n = 0;
-
-    assert_int_equal(write(vm_link(host->fixture->vm), line, strlen(line)), strlen(line));
-    do {
-        assert_true(n < ANSWER_MAX);
-        fixture_read_link(host->fixture, answer + n, 1);
-    } while (answer[n++] != '\n');
-    answer[n - 1] = '\0';
+    fixture_ask(host->fixture, command, answer, ANSWER_MAX);
 }
 
 static void expect(struct host *host, const char *command, const char *expected)
